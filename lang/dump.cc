@@ -11,60 +11,90 @@ namespace {
 
 std::string_view Sign(UnaryOp op) {
   switch (op) {
-    case UnaryOp::kNegate: return "-";
-    case UnaryOp::kNot: return "not";
+    case UnaryOp::kNegate:
+      return "-";
+    case UnaryOp::kNot:
+      return "not";
   }
   return "";
 }
 
 std::string_view Sign(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAdd: return "+";
-    case BinaryOp::kSub: return "-";
-    case BinaryOp::kMul: return "*";
-    case BinaryOp::kDiv: return "/";
-    case BinaryOp::kMod: return "%";
-    case BinaryOp::kElementMul: return ".*";
-    case BinaryOp::kElementDiv: return "./";
-    case BinaryOp::kPow: return "^";
-    case BinaryOp::kElementPow: return ".^";
-    case BinaryOp::kAnd: return "and";
-    case BinaryOp::kOr: return "or";
+    case BinaryOp::kAdd:
+      return "+";
+    case BinaryOp::kSub:
+      return "-";
+    case BinaryOp::kMul:
+      return "*";
+    case BinaryOp::kDiv:
+      return "/";
+    case BinaryOp::kMod:
+      return "%";
+    case BinaryOp::kElementMul:
+      return ".*";
+    case BinaryOp::kElementDiv:
+      return "./";
+    case BinaryOp::kPow:
+      return "^";
+    case BinaryOp::kElementPow:
+      return ".^";
+    case BinaryOp::kAnd:
+      return "and";
+    case BinaryOp::kOr:
+      return "or";
   }
   return "";
 }
 
 std::string_view Sign(CompareOp op) {
   switch (op) {
-    case CompareOp::kEq: return "==";
-    case CompareOp::kNe: return "!=";
-    case CompareOp::kLt: return "<";
-    case CompareOp::kLe: return "<=";
-    case CompareOp::kGt: return ">";
-    case CompareOp::kGe: return ">=";
+    case CompareOp::kEq:
+      return "==";
+    case CompareOp::kNe:
+      return "!=";
+    case CompareOp::kLt:
+      return "<";
+    case CompareOp::kLe:
+      return "<=";
+    case CompareOp::kGt:
+      return ">";
+    case CompareOp::kGe:
+      return ">=";
   }
   return "";
 }
 
 std::string_view Keyword(ValueKind kind) {
   switch (kind) {
-    case ValueKind::kConst: return "const";
-    case ValueKind::kData: return "data";
-    case ValueKind::kParameter: return "parameter";
-    case ValueKind::kHidden: return "hidden";
-    case ValueKind::kContext: return "context";
-    case ValueKind::kVariable: return "variable";
-    case ValueKind::kRandom: return "random";
+    case ValueKind::kConst:
+      return "const";
+    case ValueKind::kData:
+      return "data";
+    case ValueKind::kParameter:
+      return "parameter";
+    case ValueKind::kHidden:
+      return "hidden";
+    case ValueKind::kContext:
+      return "context";
+    case ValueKind::kVariable:
+      return "variable";
+    case ValueKind::kRandom:
+      return "random";
   }
   return "";
 }
 
 std::string_view Role(ValueDecl::Origin origin) {
   switch (origin) {
-    case ValueDecl::Origin::kNone: return "none";
-    case ValueDecl::Origin::kComputed: return "=";
-    case ValueDecl::Origin::kDrawn: return "~";
-    case ValueDecl::Origin::kRead: return "from";
+    case ValueDecl::Origin::kNone:
+      return "none";
+    case ValueDecl::Origin::kComputed:
+      return "=";
+    case ValueDecl::Origin::kDrawn:
+      return "~";
+    case ValueDecl::Origin::kRead:
+      return "from";
   }
   return "";
 }
@@ -137,8 +167,12 @@ class Printer {
       Print("", index.base);
       for (const IndexItem& item : index.items) {
         switch (item.kind) {
-          case IndexItem::Kind::kAt: Print("at", item.at); break;
-          case IndexItem::Kind::kAll: Line("all"); break;
+          case IndexItem::Kind::kAt:
+            Print("at", item.at);
+            break;
+          case IndexItem::Kind::kAll:
+            Line("all");
+            break;
           case IndexItem::Kind::kRange:
             Node("range", [&] {
               Print("lo", item.lo);
@@ -230,7 +264,9 @@ class Printer {
             Print("", b.value);
           });
           break;
-        case Binder::Kind::kInit: Node("start " + b.name.text, [&] { Print("", b.value); }); break;
+        case Binder::Kind::kInit:
+          Node("start " + b.name.text, [&] { Print("", b.value); });
+          break;
       }
     }
   }

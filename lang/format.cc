@@ -22,8 +22,7 @@ constexpr std::size_t kIndent = 2;
 constexpr std::size_t kCommentColumns[] = {62, 83};  // the first that the code leaves free; else three spaces
 
 std::size_t Width(std::string_view text) {
-  return std::count_if(text.begin(), text.end(),
-                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  return std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
 }
 
 // A token with what is known of its place.
@@ -36,8 +35,8 @@ struct Piece {
   bool space = false;        // before it, when it does not begin a line
   bool is(std::string_view s) const { return text == s && kind != TokenKind::kString && kind != TokenKind::kComment; }
   bool operand_end() const {
-    return kind == TokenKind::kName || kind == TokenKind::kNumber || kind == TokenKind::kString || is(")") ||
-           is("]") || is("'") || is("true") || is("false");
+    return kind == TokenKind::kName || kind == TokenKind::kNumber || kind == TokenKind::kString || is(")") || is("]") ||
+           is("'") || is("true") || is("false");
   }
 };
 
@@ -60,22 +59,21 @@ bool IsBlock(const Decl& d) {
 enum class Group { kNone, kSizes, kValues, kLets, kUpdates, kLearning };
 
 Group GroupOf(const Decl& decl) {
-  return std::visit(
-      Overload{
-          [](const DimDecl&) { return Group::kSizes; },
-          [](const ValueDecl& d) { return d.kind == ValueKind::kConst ? Group::kSizes : Group::kValues; },
-          [](const NetworkDecl&) { return Group::kValues; },
-          [](const FunctionDecl&) { return Group::kValues; },
-          [](const NextDecl&) { return Group::kValues; },
-          [](const LetDecl&) { return Group::kLets; },
-          [](const UpdateDecl&) { return Group::kUpdates; },
-          [](const ModelDecl&) { return Group::kLearning; },
-          [](const SolveDecl&) { return Group::kLearning; },
-          [](const LossDecl&) { return Group::kLearning; },
-          [](const TrainDecl&) { return Group::kLearning; },
-          [](const auto&) { return Group::kNone; },
-      },
-      decl.node);
+  return std::visit(Overload{
+                        [](const DimDecl&) { return Group::kSizes; },
+                        [](const ValueDecl& d) { return d.kind == ValueKind::kConst ? Group::kSizes : Group::kValues; },
+                        [](const NetworkDecl&) { return Group::kValues; },
+                        [](const FunctionDecl&) { return Group::kValues; },
+                        [](const NextDecl&) { return Group::kValues; },
+                        [](const LetDecl&) { return Group::kLets; },
+                        [](const UpdateDecl&) { return Group::kUpdates; },
+                        [](const ModelDecl&) { return Group::kLearning; },
+                        [](const SolveDecl&) { return Group::kLearning; },
+                        [](const LossDecl&) { return Group::kLearning; },
+                        [](const TrainDecl&) { return Group::kLearning; },
+                        [](const auto&) { return Group::kNone; },
+                    },
+                    decl.node);
 }
 
 class Formatter {

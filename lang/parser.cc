@@ -132,24 +132,22 @@ class FileParser {
     for (std::size_t i = at_; i + 1 < tokens_.size() && !IsHopeless(); ++i) {
       const std::size_t next = TypeAt(i + 1);
       const bool beside = IsNameLike(next) || next == L::NUMBER || next == L::STRING;
-      if (tokens_[i].type == L::NAME && tokens_[i].first_on_line && beside && !tokens_[i + 1].first_on_line)
-        Correct(i);
+      if (tokens_[i].type == L::NAME && tokens_[i].first_on_line && beside && !tokens_[i + 1].first_on_line) Correct(i);
     }
   }
 
   bool Correct(std::size_t i) {
     const std::optional<Misspelling> meant = NearKeyword(tokens_, i);
     if (!meant) return false;
-    diagnostics_.Error(
-        Code::kSyntax, tokens_[i].span,
-        fmt::format("`{}` starts no declaration: did you mean `{}`?", tokens_[i].text, meant->keyword));
+    diagnostics_.Error(Code::kSyntax, tokens_[i].span,
+                       fmt::format("`{}` starts no declaration: did you mean `{}`?", tokens_[i].text, meant->keyword));
     lexed_.Retype(i, meant->type);
     return true;
   }
 
   const Muted* MutedAt(std::size_t i) const {
-    const auto after = std::upper_bound(muted_.begin(), muted_.end(), i,
-                                        [](std::size_t at, const Muted& m) { return at < m.begin; });
+    const auto after =
+        std::upper_bound(muted_.begin(), muted_.end(), i, [](std::size_t at, const Muted& m) { return at < m.begin; });
     return after != muted_.begin() && i < std::prev(after)->end ? &*std::prev(after) : nullptr;
   }
 
@@ -284,8 +282,7 @@ class FileParser {
       keep_name();
     }
     if (AtEnd() || IsDeclStart(at_) || BeginsItem(tokens_, at_)) return;
-    const bool starts_item =
-        tokens_[at_].first_on_line || TypeAt(at_ + 1) == L::COLON || TypeAt(at_ + 1) == L::LBRACK;
+    const bool starts_item = tokens_[at_].first_on_line || TypeAt(at_ + 1) == L::COLON || TypeAt(at_ + 1) == L::LBRACK;
     if (IsNameLike(TypeAt(at_)) && starts_item) return;  // the loop in Constraints judges it
     Report(first, true, true);
     at_ = NextItem(at_ + 1);
@@ -319,32 +316,58 @@ class FileParser {
       return decl;
     };
     switch (type) {
-      case L::K_PROBLEM: return ProblemDecl{name, {}};
-      case L::K_VARIANT: return VariantDecl{name};
-      case L::K_USE: return UseDecl{};
-      case L::K_DIM: return DimDecl{name, nullptr};
-      case L::K_CONST: return value(ValueKind::kConst);
-      case L::K_DATA: return value(ValueKind::kData);
-      case L::K_PARAMETER: return value(ValueKind::kParameter);
-      case L::K_HIDDEN: return value(ValueKind::kHidden);
-      case L::K_CONTEXT: return value(ValueKind::kContext);
-      case L::K_VARIABLE: return value(ValueKind::kVariable);
-      case L::K_RANDOM: return value(ValueKind::kRandom);
-      case L::K_NETWORK: return NetworkDecl{name, {}, {}, {}, nullptr, nullptr};
-      case L::K_FUNCTION: return FunctionDecl{name, {}, std::nullopt, nullptr};
-      case L::K_SET: return SetDecl{name, {}, std::nullopt};
-      case L::K_LET: return LetDecl{name, {}, std::nullopt, nullptr};
-      case L::K_MINIMIZE: return ObjectiveDecl{false, nullptr};
-      case L::K_MAXIMIZE: return ObjectiveDecl{true, nullptr};
-      case L::K_FIND: return FindDecl{};
-      case L::K_UPDATE: return UpdateDecl{name, {}, std::nullopt, nullptr, nullptr};
-      case L::K_MODEL: return ModelDecl{};
-      case L::K_SOLVE: return SolveDecl{};
-      case L::K_LOSS: return LossDecl{};
-      case L::K_TRAIN: return TrainDecl{};
-      case L::K_REPORT: return ReportDecl{name, nullptr};
-      case L::K_NEXT: return NextDecl{name, nullptr, nullptr};
-      default: return SubjectDecl{};
+      case L::K_PROBLEM:
+        return ProblemDecl{name, {}};
+      case L::K_VARIANT:
+        return VariantDecl{name};
+      case L::K_USE:
+        return UseDecl{};
+      case L::K_DIM:
+        return DimDecl{name, nullptr};
+      case L::K_CONST:
+        return value(ValueKind::kConst);
+      case L::K_DATA:
+        return value(ValueKind::kData);
+      case L::K_PARAMETER:
+        return value(ValueKind::kParameter);
+      case L::K_HIDDEN:
+        return value(ValueKind::kHidden);
+      case L::K_CONTEXT:
+        return value(ValueKind::kContext);
+      case L::K_VARIABLE:
+        return value(ValueKind::kVariable);
+      case L::K_RANDOM:
+        return value(ValueKind::kRandom);
+      case L::K_NETWORK:
+        return NetworkDecl{name, {}, {}, {}, nullptr, nullptr};
+      case L::K_FUNCTION:
+        return FunctionDecl{name, {}, std::nullopt, nullptr};
+      case L::K_SET:
+        return SetDecl{name, {}, std::nullopt};
+      case L::K_LET:
+        return LetDecl{name, {}, std::nullopt, nullptr};
+      case L::K_MINIMIZE:
+        return ObjectiveDecl{false, nullptr};
+      case L::K_MAXIMIZE:
+        return ObjectiveDecl{true, nullptr};
+      case L::K_FIND:
+        return FindDecl{};
+      case L::K_UPDATE:
+        return UpdateDecl{name, {}, std::nullopt, nullptr, nullptr};
+      case L::K_MODEL:
+        return ModelDecl{};
+      case L::K_SOLVE:
+        return SolveDecl{};
+      case L::K_LOSS:
+        return LossDecl{};
+      case L::K_TRAIN:
+        return TrainDecl{};
+      case L::K_REPORT:
+        return ReportDecl{name, nullptr};
+      case L::K_NEXT:
+        return NextDecl{name, nullptr, nullptr};
+      default:
+        return SubjectDecl{};
     }
   }
 

@@ -52,9 +52,8 @@ bool IsBinaryOperator(std::size_t type) {
 bool AsksForOperand(std::size_t type) {
   return IsBinaryOperator(type) || type == L::EQUAL || type == L::TILDE || type == L::LPAREN || type == L::LBRACK ||
          type == L::COMMA || type == L::COLON || type == L::SEMICOLON || type == L::DOTS || type == L::K_IF ||
-         type == L::K_THEN || type == L::K_ELSE || type == L::K_NOT || type == L::K_MINIMIZE ||
-         type == L::K_MAXIMIZE || type == L::K_FIND || type == L::K_LOSS || type == L::K_IN || type == L::K_UNTIL ||
-         type == L::K_FROM;
+         type == L::K_THEN || type == L::K_ELSE || type == L::K_NOT || type == L::K_MINIMIZE || type == L::K_MAXIMIZE ||
+         type == L::K_FIND || type == L::K_LOSS || type == L::K_IN || type == L::K_UNTIL || type == L::K_FROM;
 }
 
 // The innermost bracket that is open at the mistake, or none.
@@ -155,7 +154,8 @@ Answer ForeignToken(const Mistake& m) {
         if (foreign.text == text) return Message{std::string(foreign.message), {}, {}};
       }
       return std::nullopt;
-    case L::OTHER: return Message{fmt::format("`{}` has no meaning in amo", text), {}, {}};
+    case L::OTHER:
+      return Message{fmt::format("`{}` has no meaning in amo", text), {}, {}};
     case L::OPEN_STRING:
       return Message{"the string is never closed: expected `\"` before the end of the line", {}, {}};
     case L::GLUED: {
@@ -170,7 +170,8 @@ Answer ForeignToken(const Mistake& m) {
                      fmt::format("a product is written `{} * {}`", number, rest),
                      {}};
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -233,10 +234,10 @@ Answer DefinitionWithoutLet(const Mistake& m) {
 
 Answer FunctionByLet(const Mistake& m) {
   if (TypeAt(m, m.first) != L::K_LET || m.at != m.first + 2 || Found(m) != L::LPAREN) return std::nullopt;
-  return Message{fmt::format("a function is declared by `function`: `function {}(x : real) = \u2026`",
-                             m.tokens[m.first + 1].text),
-                 {},
-                 m.tokens[m.first].span};
+  return Message{
+      fmt::format("a function is declared by `function`: `function {}(x : real) = \u2026`", m.tokens[m.first + 1].text),
+      {},
+      m.tokens[m.first].span};
 }
 
 Answer ConstraintWithoutName(const Mistake& m) {
@@ -358,8 +359,10 @@ Answer WordOutOfPlace(const Mistake& m) {
   switch (Found(m)) {
     case L::K_WHERE:
       return Message{"`where` belongs to an expression; here the definition needs a `let` of its own", {}, {}};
-    case L::K_THEN: return Message{"`then` adds a refinement to `model` or `solve`, or belongs to an `if`", {}, {}};
-    case L::K_ELSE: return Message{"`else` has no `if`", {}, {}};
+    case L::K_THEN:
+      return Message{"`then` adds a refinement to `model` or `solve`, or belongs to an `if`", {}, {}};
+    case L::K_ELSE:
+      return Message{"`else` has no `if`", {}, {}};
     case L::K_IN:
       return Message{"`in` names the set of a declared value, or makes a constraint of an expression", {}, {}};
     case L::K_FROM:
@@ -368,7 +371,8 @@ Answer WordOutOfPlace(const Mistake& m) {
     case L::K_AMO:
       if (Next(m) == L::NUMBER) return Message{"`amo 1` stands on the first line only", {}, {}};
       return std::nullopt;
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -398,8 +402,7 @@ Answer OriginWithoutSign(const Mistake& m) {
 }
 
 Answer NotADeclaration(const Mistake& m) {
-  const bool operand =
-      IsNameLike(Found(m)) || Found(m) == L::NUMBER || Found(m) == L::STRING || Found(m) == L::LPAREN;
+  const bool operand = IsNameLike(Found(m)) || Found(m) == L::NUMBER || Found(m) == L::STRING || Found(m) == L::LPAREN;
   if (!m.complete || !m.tokens[m.at].first_on_line || !operand) return std::nullopt;
   return Message{fmt::format("{} starts no declaration", FoundText(m)),
                  "a declaration starts with a keyword such as `let`, `variable`, `minimize`",
@@ -415,20 +418,24 @@ Answer MissingOperator(const Mistake& m) {
   const std::size_t keyword = TypeAt(m, m.first);
   if (keyword == L::K_PROBLEM || keyword == L::K_VARIANT || keyword == L::K_USE) return std::nullopt;
   const char* what = OpenBracket(m) ? "`,` or an operator" : "an operator";
-  return Message{fmt::format("expected {} between {} and {}", what, BeforeText(m), FoundText(m)),
-                 "a product is written `*`",
-                 {}};
+  return Message{
+      fmt::format("expected {} between {} and {}", what, BeforeText(m), FoundText(m)), "a product is written `*`", {}};
 }
 
 // ---- what remains: "expected A or B after P, found T"
 
 std::string Shown(std::size_t type) {
   switch (type) {
-    case L::NAME: return "a name";
-    case L::NUMBER: return "a number";
-    case L::STRING: return "a string";
-    case antlr4::Token::EOF: return "";
-    default: break;
+    case L::NAME:
+      return "a name";
+    case L::NUMBER:
+      return "a number";
+    case L::STRING:
+      return "a string";
+    case antlr4::Token::EOF:
+      return "";
+    default:
+      break;
   }
   static antlr4::ANTLRInputStream nothing;
   const std::string literal = AmoLexer(&nothing).getVocabulary().getLiteralName(type);  // 'let', with its quotes
@@ -453,9 +460,7 @@ Message Expected(const Mistake& m) {
     if (const std::string shown = Shown(type); !shown.empty()) names.push_back(shown);
   }
   const std::string where = m.at > 0 ? fmt::format(" after {}", BeforeText(m)) : "";
-  if (names.empty() || names.size() > 4) {
-    return {fmt::format("{} does not fit{}", FoundText(m), where), {}, {}};
-  }
+  if (names.empty() || names.size() > 4) { return {fmt::format("{} does not fit{}", FoundText(m), where), {}, {}}; }
   std::string list = names[0];
   for (std::size_t i = 1; i < names.size(); ++i) list += (i + 1 == names.size() ? " or " : ", ") + names[i];
   return {fmt::format("expected {}{}, found {}", list, where, FoundText(m)), {}, {}};

@@ -18,28 +18,45 @@ constexpr std::size_t kMaxHeight = 1000;
 
 BinaryOp ToBinaryOp(std::size_t type) {
   switch (type) {
-    case AmoParser::PLUS: return BinaryOp::kAdd;
-    case AmoParser::MINUS: return BinaryOp::kSub;
-    case AmoParser::STAR: return BinaryOp::kMul;
-    case AmoParser::SLASH: return BinaryOp::kDiv;
-    case AmoParser::PERCENT: return BinaryOp::kMod;
-    case AmoParser::DOT_STAR: return BinaryOp::kElementMul;
-    case AmoParser::DOT_SLASH: return BinaryOp::kElementDiv;
-    case AmoParser::CARET: return BinaryOp::kPow;
-    case AmoParser::DOT_CARET: return BinaryOp::kElementPow;
-    case AmoParser::K_AND: return BinaryOp::kAnd;
-    default: return BinaryOp::kOr;
+    case AmoParser::PLUS:
+      return BinaryOp::kAdd;
+    case AmoParser::MINUS:
+      return BinaryOp::kSub;
+    case AmoParser::STAR:
+      return BinaryOp::kMul;
+    case AmoParser::SLASH:
+      return BinaryOp::kDiv;
+    case AmoParser::PERCENT:
+      return BinaryOp::kMod;
+    case AmoParser::DOT_STAR:
+      return BinaryOp::kElementMul;
+    case AmoParser::DOT_SLASH:
+      return BinaryOp::kElementDiv;
+    case AmoParser::CARET:
+      return BinaryOp::kPow;
+    case AmoParser::DOT_CARET:
+      return BinaryOp::kElementPow;
+    case AmoParser::K_AND:
+      return BinaryOp::kAnd;
+    default:
+      return BinaryOp::kOr;
   }
 }
 
 CompareOp ToCompareOp(std::size_t type) {
   switch (type) {
-    case AmoParser::EQ: return CompareOp::kEq;
-    case AmoParser::NE: return CompareOp::kNe;
-    case AmoParser::LT: return CompareOp::kLt;
-    case AmoParser::LE: return CompareOp::kLe;
-    case AmoParser::GT: return CompareOp::kGt;
-    default: return CompareOp::kGe;
+    case AmoParser::EQ:
+      return CompareOp::kEq;
+    case AmoParser::NE:
+      return CompareOp::kNe;
+    case AmoParser::LT:
+      return CompareOp::kLt;
+    case AmoParser::LE:
+      return CompareOp::kLe;
+    case AmoParser::GT:
+      return CompareOp::kGt;
+    default:
+      return CompareOp::kGe;
   }
 }
 
@@ -260,8 +277,7 @@ ExprPtr TreeBuilder::ToArray(P::ArrayContext* tree) {
   for (P::BinderContext* binder : comprehension->binder()) {
     binders.push_back(ToBinder(binder));
     if (binders.back().kind == Binder::Kind::kInit) {
-      Mistake(SpanOf(binder),
-              fmt::format("an array has no state: `{}` is a start of `scan`", binders.back().name.text),
+      Mistake(SpanOf(binder), fmt::format("an array has no state: `{}` is a start of `scan`", binders.back().name.text),
               "write `scan(z = START, t in n: …)`, or an index such as `i in n`");
     }
   }
@@ -368,8 +384,7 @@ ExprPtr TreeBuilder::ToBinderCall(ExprPtr callee, const std::vector<P::ItemsCont
       call.binders.push_back(ToLooping(looping));
       loops = true;
     } else {
-      Binder start{Binder::Kind::kInit, Word(bindable->word()), nullptr, nullptr,
-                   std::nullopt,        Any(bindable->expr())};
+      Binder start{Binder::Kind::kInit, Word(bindable->word()), nullptr, nullptr, std::nullopt, Any(bindable->expr())};
       call.binders.push_back(std::move(start));
     }
   }

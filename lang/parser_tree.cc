@@ -46,12 +46,14 @@ DeclNode TreeBuilder::ToNode(P::DeclarationContext* tree) {
       }
       return ProblemDecl{Word(d->name()), doc};
     }
-    case P::RuleVariantDecl: return VariantDecl{Word(tree->variantDecl()->name())};
+    case P::RuleVariantDecl:
+      return VariantDecl{Word(tree->variantDecl()->name())};
     case P::RuleUseDecl: {
       const Lexeme& token = tokens_[tree->useDecl()->STRING()->getSymbol()->getTokenIndex()];
       return UseDecl{std::string(token.text.substr(1, token.text.size() - 2)), token.span};
     }
-    case P::RuleDimDecl: return DimDecl{Word(tree->dimDecl()->name()), Body(tree->dimDecl()->body())};
+    case P::RuleDimDecl:
+      return DimDecl{Word(tree->dimDecl()->name()), Body(tree->dimDecl()->body())};
     case P::RuleConstDecl: {
       auto* d = tree->constDecl();
       return ToValue(ValueKind::kConst, d->names(), d->indices(), d->type(), nullptr, d->origin());
@@ -77,29 +79,39 @@ DeclNode TreeBuilder::ToNode(P::DeclarationContext* tree) {
       std::get<ValueDecl>(node).value = Body(d->body());
       return node;
     }
-    case P::RuleNetworkDecl: return ToNetwork(tree->networkDecl());
-    case P::RuleFunctionDecl: return ToFunction(tree->functionDecl());
-    case P::RuleSetDecl: return ToSet(tree->setDecl());
-    case P::RuleLetDecl: return ToLet(tree->letDecl());
+    case P::RuleNetworkDecl:
+      return ToNetwork(tree->networkDecl());
+    case P::RuleFunctionDecl:
+      return ToFunction(tree->functionDecl());
+    case P::RuleSetDecl:
+      return ToSet(tree->setDecl());
+    case P::RuleLetDecl:
+      return ToLet(tree->letDecl());
     case P::RuleObjectiveDecl: {
       auto* d = tree->objectiveDecl();
       return ObjectiveDecl{StartsWith(d, P::K_MAXIMIZE), Body(d->body())};
     }
-    case P::RuleFindDecl: return FindDecl{ToRelation(tree->findDecl()->relation())};
-    case P::RuleUpdateDecl: return ToUpdate(tree->updateDecl());
+    case P::RuleFindDecl:
+      return FindDecl{ToRelation(tree->findDecl()->relation())};
+    case P::RuleUpdateDecl:
+      return ToUpdate(tree->updateDecl());
     case P::RuleModelDecl: {
       auto* d = tree->modelDecl();
       if (StartsWith(d, P::K_MODEL)) return ModelDecl{ToStages(d->stages())};
       return SolveDecl{ToStages(d->stages())};
     }
-    case P::RuleLossDecl: return ToLoss(tree->lossDecl());
-    case P::RuleTrainDecl: return ToTrain(tree->trainDecl());
-    case P::RuleReportDecl: return ReportDecl{Word(tree->reportDecl()->name()), Body(tree->reportDecl()->body())};
+    case P::RuleLossDecl:
+      return ToLoss(tree->lossDecl());
+    case P::RuleTrainDecl:
+      return ToTrain(tree->trainDecl());
+    case P::RuleReportDecl:
+      return ReportDecl{Word(tree->reportDecl()->name()), Body(tree->reportDecl()->body())};
     case P::RuleNextDecl: {
       auto* d = tree->nextDecl();
       return NextDecl{Word(d->name()), Body(d->body()), Any(d->expr())};
     }
-    default: return SubjectDecl{};  // `subject to` is read constraint by constraint, see parser.cc
+    default:
+      return SubjectDecl{};  // `subject to` is read constraint by constraint, see parser.cc
   }
 }
 

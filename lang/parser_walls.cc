@@ -20,16 +20,13 @@ constexpr std::size_t kMaxCommas = 1000;  // in all calls that are open at one p
 
 // What people write for a keyword, beyond slips of the hand.
 constexpr std::pair<std::string_view, std::size_t> kSynonyms[] = {
-    {"minimise", L::K_MINIMIZE},  {"min", L::K_MINIMIZE},        {"maximise", L::K_MAXIMIZE},
-    {"max", L::K_MAXIMIZE},       {"param", L::K_PARAMETER},     {"parameters", L::K_PARAMETER},
-    {"var", L::K_VARIABLE},       {"vars", L::K_VARIABLE},       {"variables", L::K_VARIABLE},
-    {"given", L::K_CONTEXT},      {"input", L::K_CONTEXT},       {"latent", L::K_HIDDEN},
-    {"constraint", L::K_SUBJECT}, {"constraints", L::K_SUBJECT}, {"st", L::K_SUBJECT},
-    {"import", L::K_USE},         {"include", L::K_USE},         {"def", L::K_FUNCTION},
-    {"func", L::K_FUNCTION},      {"fn", L::K_FUNCTION},         {"constant", L::K_CONST},
-    {"dimension", L::K_DIM},      {"define", L::K_LET},          {"net", L::K_NETWORK},
-    {"print", L::K_REPORT},       {"metric", L::K_REPORT},       {"training", L::K_TRAIN},
-    {"noise", L::K_RANDOM},
+    {"minimise", L::K_MINIMIZE},  {"min", L::K_MINIMIZE},         {"maximise", L::K_MAXIMIZE}, {"max", L::K_MAXIMIZE},
+    {"param", L::K_PARAMETER},    {"parameters", L::K_PARAMETER}, {"var", L::K_VARIABLE},      {"vars", L::K_VARIABLE},
+    {"variables", L::K_VARIABLE}, {"given", L::K_CONTEXT},        {"input", L::K_CONTEXT},     {"latent", L::K_HIDDEN},
+    {"constraint", L::K_SUBJECT}, {"constraints", L::K_SUBJECT},  {"st", L::K_SUBJECT},        {"import", L::K_USE},
+    {"include", L::K_USE},        {"def", L::K_FUNCTION},         {"func", L::K_FUNCTION},     {"fn", L::K_FUNCTION},
+    {"constant", L::K_CONST},     {"dimension", L::K_DIM},        {"define", L::K_LET},        {"net", L::K_NETWORK},
+    {"print", L::K_REPORT},       {"metric", L::K_REPORT},        {"training", L::K_TRAIN},    {"noise", L::K_RANDOM},
 };
 
 constexpr std::pair<std::string_view, std::size_t> kDeclKeywords[] = {
@@ -111,10 +108,9 @@ class BracketPass {
       const Lexeme& opener = tokens_[levels_.back().opener];
       const char* closer = opener.type == L::LPAREN ? ")" : "]";
       const bool at_end = tokens_[i].type == antlr4::Token::EOF;
-      const std::string before = at_end
-                                     ? "the end of the file"
-                                     : fmt::format("`{}` on line {}", tokens_[i].text,
-                                                   sources_.At(tokens_[i].span.source, tokens_[i].span.begin).line);
+      const std::string before = at_end ? "the end of the file"
+                                        : fmt::format("`{}` on line {}", tokens_[i].text,
+                                                      sources_.At(tokens_[i].span.source, tokens_[i].span.begin).line);
       diagnostics_.Error(Code::kSyntax, opener.span,
                          fmt::format("`{}` is never closed: expected `{}` before {}", opener.text, closer, before));
       Mute();
@@ -146,18 +142,26 @@ class BracketPass {
         ++nesting_;
         break;
       case L::RPAREN:
-      case L::RBRACK: Close(i); return;
+      case L::RBRACK:
+        Close(i);
+        return;
       case L::COMMA:
         if (levels_.size() > 1 && tokens_[level.opener].type == L::LPAREN) ++level.commas, ++commas_;
         EndRun(level), EndIfs(level);
         break;
       case L::COLON:
       case L::EQUAL:
-      case L::SEMICOLON: EndRun(level), EndIfs(level); return;
-      case L::K_IF: ++level.ifs, ++nesting_; break;
+      case L::SEMICOLON:
+        EndRun(level), EndIfs(level);
+        return;
+      case L::K_IF:
+        ++level.ifs, ++nesting_;
+        break;
       case L::K_NOT:
       case L::CARET:
-      case L::DOT_CARET: ++level.run, ++nesting_; break;
+      case L::DOT_CARET:
+        ++level.run, ++nesting_;
+        break;
       case L::MINUS:
         // A sign nests; a difference does not, and ends what nested before it.
         if (i > begin_ && EndsOperand(tokens_[i - 1].type)) {
@@ -181,8 +185,11 @@ class BracketPass {
       case L::K_AND:
       case L::K_OR:
       case L::K_THEN:
-      case L::K_ELSE: EndRun(level); return;
-      default: return;
+      case L::K_ELSE:
+        EndRun(level);
+        return;
+      default:
+        return;
     }
     if (nesting_ > kMaxNesting) {
       diagnostics_.Error(Code::kNesting, tokens_[i].span, fmt::format("nested deeper than {}", kMaxNesting))

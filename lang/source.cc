@@ -37,8 +37,7 @@ Position Sources::At(std::uint32_t source, std::uint32_t offset) const {
   Position at;
   at.line = static_cast<int>(next - s.line_starts.begin());
   std::uint32_t begin = *std::prev(next);
-  if (at.line == 1 && s.text.starts_with("\xEF\xBB\xBF") && offset >= 3)
-    begin = 3;  // a byte order mark has no column
+  if (at.line == 1 && s.text.starts_with("\xEF\xBB\xBF") && offset >= 3) begin = 3;  // a byte order mark has no column
   at.column += static_cast<int>(
       std::count_if(s.text.begin() + begin, s.text.begin() + offset, [](char c) { return !IsContinuationByte(c); }));
   return at;

@@ -29,15 +29,21 @@ TokenKind KindOf(std::size_t type) {
   if (type >= AmoLexer::K_TO && type <= AmoLexer::K_AMO) return TokenKind::kName;
   if (type >= AmoLexer::K_PROBLEM && type <= AmoLexer::K_FALSE) return TokenKind::kKeyword;
   switch (type) {
-    case AmoLexer::NAME: return TokenKind::kName;
-    case AmoLexer::NUMBER: return TokenKind::kNumber;
-    case AmoLexer::STRING: return TokenKind::kString;
-    case AmoLexer::COMMENT: return TokenKind::kComment;
+    case AmoLexer::NAME:
+      return TokenKind::kName;
+    case AmoLexer::NUMBER:
+      return TokenKind::kNumber;
+    case AmoLexer::STRING:
+      return TokenKind::kString;
+    case AmoLexer::COMMENT:
+      return TokenKind::kComment;
     case AmoLexer::GLUED:
     case AmoLexer::OPEN_STRING:
     case AmoLexer::FOREIGN:
-    case AmoLexer::OTHER: return TokenKind::kUnknown;
-    default: return TokenKind::kPunctuation;
+    case AmoLexer::OTHER:
+      return TokenKind::kUnknown;
+    default:
+      return TokenKind::kPunctuation;
   }
 }
 

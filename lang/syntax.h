@@ -19,8 +19,7 @@
 // generated parser reads. Only parser*.cc and syntax.cc include this.
 namespace amo::lang {
 
-inline constexpr std::size_t kMaxTokens =
-    1'000'000;  // bounds the memory that parse trees take, about 2 kB for a token
+inline constexpr std::size_t kMaxTokens = 1'000'000;  // bounds the memory that parse trees take, about 2 kB for a token
 
 struct Lexeme {
   std::size_t type;  // AmoLexer's token type

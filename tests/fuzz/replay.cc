@@ -46,11 +46,21 @@ std::string Mutated(const std::string& text, std::mt19937_64& random) {
   for (std::size_t edits = 1 + pick(3); edits > 0; --edits) {
     const std::size_t i = pick(tokens.size()), j = pick(tokens.size());
     switch (pick(5)) {
-      case 0: tokens[i].clear(); break;
-      case 1: tokens[i] += tokens[i]; break;
-      case 2: std::swap(tokens[i], tokens[j]); break;
-      case 3: tokens[i] = tokens[j]; break;
-      case 4: tokens[i] += std::string(1, static_cast<char>(pick(256))); break;
+      case 0:
+        tokens[i].clear();
+        break;
+      case 1:
+        tokens[i] += tokens[i];
+        break;
+      case 2:
+        std::swap(tokens[i], tokens[j]);
+        break;
+      case 3:
+        tokens[i] = tokens[j];
+        break;
+      case 4:
+        tokens[i] += std::string(1, static_cast<char>(pick(256)));
+        break;
     }
   }
   std::string out;

@@ -23,8 +23,7 @@ TEST(Dump, LeavesOutPlacesButKeepsParentheses) {
 }
 
 TEST(Dump, MarksBrokenDeclarations) {
-  EXPECT_EQ(DumpOf("let a = (\nvariable y : real"),
-            "file version 1\n  let a (broken)\n  variable y\n    type real\n");
+  EXPECT_EQ(DumpOf("let a = (\nvariable y : real"), "file version 1\n  let a (broken)\n  variable y\n    type real\n");
 }
 
 TEST(Dump, OneDeclaration) {
