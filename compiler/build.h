@@ -2,6 +2,7 @@
 #ifndef AMO_COMPILER_BUILD_H_
 #define AMO_COMPILER_BUILD_H_
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -43,6 +44,10 @@ struct Named {
   Type type;
 };
 
+// What is known of tables when a file is compiled: the type of one row's field, by source (as written after `from`, or
+// a registered data set's name) and field.
+using Tables = std::map<std::string, std::map<std::string, Type>>;
+
 struct Program {
   std::string name;
   std::vector<Named> data, contexts, hidden, variables;
@@ -54,11 +59,13 @@ struct Program {
   std::optional<Function> sample_function;  // data, rows and draws → every context and hidden value
   std::optional<Function> objective;        // → "objective", the quantity that is minimized
   std::optional<Function> project;          // variables and contexts → the variables, in their sets
+  std::optional<Function> predict;          // contexts and weights → each variable: the model's prediction
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
 };
 
-Program Build(const lang::Program& program, const lang::Problem& problem, lang::Diagnostics& diagnostics);
+Program Build(const lang::Program& program, const lang::Problem& problem, const Tables& tables,
+              lang::Diagnostics& diagnostics);
 
 }  // namespace amo::compiler
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Load: the standard library, the files that are used, and the user's file, parsed in that order.
+// Files to a parsed program: the user's file, what it uses, the standard library.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <set>
-
-#include <fmt/format.h>
+#include <optional>
+#include <utility>
 
 #include "lang/parser.h"
 #include "lang/problem.h"
@@ -14,55 +16,93 @@
 namespace amo::lang {
 namespace {
 
+namespace fs = std::filesystem;
+
 std::optional<std::string> ReadFile(const std::string& path) {
   std::error_code error;
-  if (std::filesystem::is_directory(path, error)) return std::nullopt;
+  if (!fs::is_regular_file(path, error)) return std::nullopt;
   std::ifstream in(path, std::ios::binary);
   if (!in) return std::nullopt;
   std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (in.bad()) return std::nullopt;
-  return text;
+  return in.bad() ? std::nullopt : std::optional(std::move(text));
 }
 
-// Parses `path` after the files that it uses; `known` holds every path that was begun, so a circle of uses ends.
-void LoadFile(const std::string& path, std::string text, Program& program, std::set<std::string>& known,
-              Diagnostics& diagnostics) {
-  const std::uint32_t source = program.sources.Add(path, std::move(text));
-  File file = Parse(program.sources, source, program.expr_count, diagnostics);
-  for (const Decl& d : file.decls) {
-    const auto* use = std::get_if<UseDecl>(&d.node);
-    if (!use || d.broken) continue;
-    const std::string used = (std::filesystem::path(path).parent_path() / use->path).lexically_normal().string();
-    if (!known.insert(used).second) continue;
-    std::optional<std::string> inner = ReadFile(used);
-    if (!inner) {
-      diagnostics.Error(Code::kFile, use->path_span, fmt::format("`{}` cannot be read", use->path))
-          .Help(fmt::format("the path is relative to this file: {}", used));
-      continue;
+class Loader {
+ public:
+  Loader(Program& program, Diagnostics& diagnostics) : program_(program), diagnostics_(diagnostics) {}
+
+  void Stdlib() {
+    for (const stdlib::Text& text : stdlib::Texts()) {
+      const std::string path = "<stdlib>/" + std::string(text.name);
+      program_.files.push_back(ParseSource(program_.sources.Add(path, std::string(text.text))));
     }
-    LoadFile(used, std::move(*inner), program, known, diagnostics);
   }
-  program.files.push_back(std::move(file));
-}
+
+  // The files that a file uses come before it.
+  void Add(const std::string& path, std::string text) {
+    const std::string key = Key(path);
+    open_.push_back(key);
+    const std::uint32_t source = program_.sources.Add(path, std::move(text));
+    File file = ParseSource(source);
+    for (const Decl& decl : file.decls) {
+      const auto* use = std::get_if<UseDecl>(&decl.node);
+      if (use != nullptr && !decl.broken) Use(path, *use);
+    }
+    program_.files.push_back(std::move(file));
+    open_.pop_back();
+    done_.push_back(key);
+  }
+
+ private:
+  static std::string Key(const std::string& path) {
+    std::error_code error;
+    const fs::path key = fs::weakly_canonical(path, error);
+    return error ? fs::path(path).lexically_normal().string() : key.string();
+  }
+
+  File ParseSource(std::uint32_t source) { return Parse(program_.sources, source, program_.expr_count, diagnostics_); }
+
+  void Use(const std::string& user, const UseDecl& use) {
+    const std::string path = (fs::path(user).parent_path() / use.path).lexically_normal().string();
+    const std::string key = Key(path);
+    if (std::find(done_.begin(), done_.end(), key) != done_.end()) return;
+    if (std::find(open_.begin(), open_.end(), key) != open_.end()) {
+      diagnostics_.Error(Code::kCycle, use.path_span,
+                         key == open_.back() ? fmt::format("`{}` uses itself", use.path)
+                                             : fmt::format("`{}` uses this file in turn", use.path));
+      return;
+    }
+    std::optional<std::string> text = ReadFile(path);
+    if (!text) {
+      diagnostics_.Error(Code::kFile, use.path_span, fmt::format("cannot read `{}`", path))
+          .Help("a used file is looked for relative to the file that uses it");
+      return;
+    }
+    Add(path, std::move(*text));
+  }
+
+  Program& program_;
+  Diagnostics& diagnostics_;
+  std::vector<std::string> open_, done_;
+};
 
 }  // namespace
 
-Program Load(const std::string& path, Diagnostics& diagnostics) {
+Program LoadText(const std::string& path, std::string text, Diagnostics& diagnostics) {
   Program program;
-  const standard_library::Texts texts = standard_library::All();
-  for (std::size_t i = 0; i < texts.count; ++i) {
-    const std::uint32_t source =
-        program.sources.Add(fmt::format("<stdlib>/{}", texts.first[i].name), std::string(texts.first[i].text));
-    program.files.push_back(Parse(program.sources, source, program.expr_count, diagnostics));
-  }
-  std::optional<std::string> text = ReadFile(path);
-  if (!text) {
-    const std::uint32_t source = program.sources.Add(path, "");
-    diagnostics.Error(Code::kFile, {0, 0, source}, fmt::format("`{}` cannot be read", path));
-    return program;
-  }
-  std::set<std::string> known{std::filesystem::path(path).lexically_normal().string()};
-  LoadFile(path, std::move(*text), program, known, diagnostics);
+  Loader loader(program, diagnostics);
+  loader.Stdlib();
+  loader.Add(path, std::move(text));
+  return program;
+}
+
+Program Load(const std::string& path, Diagnostics& diagnostics) {
+  if (std::optional<std::string> text = ReadFile(path)) return LoadText(path, std::move(*text), diagnostics);
+  Program program;
+  Loader(program, diagnostics).Stdlib();
+  const std::uint32_t source = program.sources.Add(path, "");
+  diagnostics.Error(Code::kFile, {0, 0, source}, fmt::format("cannot read `{}`", path));
+  program.files.push_back({source, 1, {}});
   return program;
 }
 

@@ -1,107 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
-// A depth-first walk over what declarations use. Variables and states are sources: what moves them is no use.
+// A depth-first walk over what declarations refer to, in the order of the text.
 #include "lang/order.h"
-
-#include <algorithm>
 
 #include <fmt/format.h>
 
-#include "lang/walk.h"
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
 
 namespace amo::lang {
 namespace {
 
+// Nodes of the graph: "NAME", "set NAME", "report NAME", "objective".
 class Orderer {
  public:
-  Orderer(Problem& problem, Diagnostics& diagnostics) : p_(problem), diagnostics_(diagnostics) {}
+  Orderer(const Program& program, const Problem& problem, Diagnostics& diagnostics)
+      : program_(program), problem_(problem), diagnostics_(diagnostics) {}
 
-  void Run() {
-    for (const auto& [name, decl] : p_.names) Visit(name, *decl);
+  std::vector<const Decl*> Run() {
+    for (const File& file : program_.files) {
+      for (const Decl& decl : file.decls) {
+        if (IsOf(decl)) Visit(NodeOf(decl), decl.span);
+      }
+    }
+    for (const ReportDecl* report : problem_.reports) Visit("report " + report->name.text, report->name.span);
+    Visit("objective", {});
+    return std::move(order_);
   }
 
  private:
-  void Visit(const std::string& name, const Decl& d) {
-    const auto it = state_.find(&d);
-    if (it != state_.end()) {
-      if (it->second == State::kOpen) ReportCycle(d);
+  struct Step {
+    std::string node;
+    Span used_at;  // where the step before it uses it
+  };
+
+  static std::string NodeOf(const Decl& decl) {
+    return std::visit(Overload{
+                          [](const DimDecl& d) { return d.name.text; },
+                          [](const ValueDecl& d) { return d.names.empty() ? "" : d.names[0].text; },
+                          [](const NetworkDecl& d) { return d.name.text; },
+                          [](const FunctionDecl& d) { return d.name.text; },
+                          [](const LetDecl& d) { return d.name.text; },
+                          [](const SetDecl& d) { return "set " + d.name.text; },
+                          [](const auto&) { return std::string(); },
+                      },
+                      decl.node);
+  }
+
+  bool IsOf(const Decl& decl) const {
+    const std::string node = NodeOf(decl);
+    if (node.empty()) return false;
+    if (node.starts_with("set ")) {
+      const auto set = problem_.sets.find(node.substr(4));
+      return set != problem_.sets.end() && set->second == &decl;
+    }
+    const auto found = problem_.names.find(node);
+    return found != problem_.names.end() && found->second == &decl;
+  }
+
+  const Decl* DeclOf(const std::string& node) const {
+    const bool is_set = node.starts_with("set ");
+    const auto& table = is_set ? problem_.sets : problem_.names;
+    const auto found = table.find(is_set ? node.substr(4) : node);
+    return found == table.end() ? nullptr : found->second;
+  }
+
+  void Visit(const std::string& node, Span used_at) {
+    const Decl* decl = DeclOf(node);
+    const std::string key = decl == nullptr ? node : NodeOf(*decl);  // several names of one declaration are one node
+    if (key.empty() || done_.contains(key)) return;
+    const auto open = std::find_if(path_.begin(), path_.end(), [&](const Step& s) { return s.node == key; });
+    if (open != path_.end()) {
+      const auto first = static_cast<std::size_t>(open - path_.begin());
+      path_.push_back({key, used_at});
+      ReportCircle(first);
+      path_.pop_back();
       return;
     }
-    state_[&d] = State::kOpen;
-    path_.push_back({name, &d});
-    ForEachUse(d, [&](const Ident& use, const std::vector<std::string>& bound) {
-      if (std::count(bound.begin(), bound.end(), use.text)) return;
-      const auto other = p_.names.find(use.text);
-      if (other != p_.names.end()) Visit(use.text, *other->second);
-    });
-    path_.pop_back();
-    state_[&d] = State::kDone;
-    const bool value = std::holds_alternative<ValueDecl>(d.node) || std::holds_alternative<LetDecl>(d.node);
-    if (value) p_.values.push_back(&d);
-  }
-
-  template <class F>
-  void ForEachUse(const Decl& d, F use) {
-    std::vector<std::string> bound;
-    const auto expr = [&](const ExprPtr& e) {
-      if (e) ForEachFreeName(*e, [&](const Ident& n) { use(n, bound); });
-    };
-    const auto type = [&](const std::optional<TypeExpr>& t) {
-      if (t) for (const ExprPtr& dim : t->dims) expr(dim);
-    };
-    const auto binders = [&](const std::vector<Binder>& index) {
-      for (const Binder& b : index) expr(b.lo), expr(b.hi), bound.push_back(b.name.text);
-    };
-    const auto params = [&](const std::vector<Param>& list) {
-      for (const Param& q : list) bound.push_back(q.name.text);
-    };
-    if (const auto* v = std::get_if<ValueDecl>(&d.node)) {
-      binders(v->index), type(v->type);
-      if (v->set) Distribution(*v->set, expr);
-      if (v->origin == ValueDecl::Origin::kComputed) expr(v->value);
-      if (v->origin == ValueDecl::Origin::kDrawn && v->value) Distribution(*v->value, expr);
-      // `q from mnist`: a registered data set unless the file declares the table.
-      if (v->origin == ValueDecl::Origin::kRead) expr(v->value);
-    } else if (const auto* l = std::get_if<LetDecl>(&d.node)) {
-      binders(l->index), type(l->type), expr(l->value);
-    } else if (const auto* f = std::get_if<FunctionDecl>(&d.node)) {
-      params(f->params), expr(f->body);
-    } else if (const auto* dim = std::get_if<DimDecl>(&d.node)) {
-      expr(dim->value);
-    }
-  }
-
-  // The word of a distribution or set is no use; its arguments are.
-  template <class F>
-  static void Distribution(const Expr& e, F expr) {
-    if (const auto* call = std::get_if<Call>(&e.node)) {
-      for (const Argument& a : call->args) {
-        const bool word = a.value && std::holds_alternative<Name>(a.value->node);
-        if (!word || !a.keyword) expr(a.value);
+    path_.push_back({key, used_at});
+    const OnUse on_use = [&](const Use& use) {
+      const bool is_set = use.kind == Use::Kind::kSet;
+      if (use.kind == Use::Kind::kConstraint) return;
+      if (problem_.names.contains(use.name) || is_set) {
+        Visit(is_set ? "set " + use.name : use.name, use.span);
+      } else if (use.name == "objective") {
+        Visit("objective", use.span);
+      } else if (key.starts_with("report ")) {
+        Visit("report " + use.name, use.span);
       }
-    } else if (const auto* product = std::get_if<Binary>(&e.node)) {  // sets: A * B
-      if (product->left) Distribution(*product->left, expr);
-      if (product->right) Distribution(*product->right, expr);
+    };
+    VisitNode(key, decl, on_use);
+    path_.pop_back();
+    done_.insert(key);
+    if (decl == nullptr || decl->broken) return;
+    if (std::holds_alternative<ValueDecl>(decl->node) || std::holds_alternative<LetDecl>(decl->node))
+      order_.push_back(decl);
+  }
+
+  void VisitNode(const std::string& key, const Decl* decl, const OnUse& on_use) const {
+    if (key == "objective") {
+      for (const ObjectiveDecl* objective : problem_.objectives) {
+        if (objective->value != nullptr) VisitUses(*objective->value, on_use);
+      }
+    } else if (key.starts_with("report ")) {
+      for (const ReportDecl* report : problem_.reports) {
+        if (report->name.text == key.substr(7)) VisitUses(*report->value, on_use);
+      }
+    } else if (decl != nullptr && !decl->broken && !std::holds_alternative<UpdateDecl>(decl->node)) {
+      if (const Expr* value = OverrideOf(key)) {
+        VisitUses(*value, on_use);
+      } else {
+        VisitUses(*decl, on_use);
+      }
     }
   }
 
-  void ReportCycle(const Decl& d) {
-    const auto from = std::find_if(path_.begin(), path_.end(), [&](const auto& entry) { return entry.second == &d; });
-    std::vector<std::string> names;
-    for (auto it = from; it != path_.end(); ++it) names.push_back("`" + it->first + "`");
-    names.push_back(names.front());
-    Diagnostic& report = diagnostics_.Error(Code::kCycle, d.span, fmt::format("{} depends on itself", names.front()));
-    if (names.size() > 2) report.Help(fmt::format("{}", fmt::join(names, " uses ")));
+  const Expr* OverrideOf(const std::string& name) const {
+    const Expr* value = nullptr;
+    for (const Override& o : program_.overrides) {
+      if (o.name == name) value = o.value.get();
+    }
+    return value;
   }
 
-  enum class State { kOpen, kDone };
-  Problem& p_;
+  static std::string TextOf(const std::string& node) {
+    return node.starts_with("report ") ? node.substr(7) : node.starts_with("set ") ? node.substr(4) : node;
+  }
+
+  void ReportCircle(std::size_t first) {
+    const std::string start = TextOf(path_[first].node);
+    std::string way = fmt::format("`{}`", start);
+    for (std::size_t i = first + 1; i < path_.size(); ++i) way += fmt::format(" → `{}`", TextOf(path_[i].node));
+    const bool direct = path_.size() == first + 2;
+    Diagnostic& error = diagnostics_.Error(Code::kCycle, path_.back().used_at,
+                                           direct ? fmt::format("`{}` is defined by itself", start)
+                                                  : fmt::format("declarations depend on each other: {}", way));
+    error.Under(direct ? "used in its own definition" : fmt::format("`{}` uses `{}`", TextOf(path_[path_.size() - 2].node), start));
+    for (std::size_t i = first + 1; i + 1 < path_.size(); ++i) {
+      error.Label(path_[i].used_at,
+                  fmt::format("`{}` uses `{}`", TextOf(path_[i - 1].node), TextOf(path_[i].node)));
+    }
+  }
+
+  const Program& program_;
+  const Problem& problem_;
   Diagnostics& diagnostics_;
-  std::map<const Decl*, State> state_;
-  std::vector<std::pair<std::string, const Decl*>> path_;
+  std::vector<Step> path_;
+  std::set<std::string> done_;
+  std::vector<const Decl*> order_;
 };
 
 }  // namespace
 
-void OrderValues(Problem& problem, Diagnostics& diagnostics) { Orderer(problem, diagnostics).Run(); }
+std::vector<const Decl*> Order(const Program& program, const Problem& problem, Diagnostics& diagnostics) {
+  return Orderer(program, problem, diagnostics).Run();
+}
 
 }  // namespace amo::lang

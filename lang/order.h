@@ -2,12 +2,16 @@
 #ifndef AMO_LANG_ORDER_H_
 #define AMO_LANG_ORDER_H_
 
-#include "lang/problem.h"
+#include <vector>
 
-// Fills problem.values: every value and let after what it uses. A circle of declarations is an error that spells it out.
+#include "lang/problem.h"
+#include "lang/uses.h"
+
+// The values and lets of a problem in an order in which each uses only earlier ones; circles are reported, with the
+// way round spelled out. Variables and the states of updates are sources: they have values before anything is computed.
 namespace amo::lang {
 
-void OrderValues(Problem& problem, Diagnostics& diagnostics);
+std::vector<const Decl*> Order(const Program& program, const Problem& problem, Diagnostics& diagnostics);
 
 }  // namespace amo::lang
 

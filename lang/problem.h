@@ -2,6 +2,7 @@
 #ifndef AMO_LANG_PROBLEM_H_
 #define AMO_LANG_PROBLEM_H_
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +30,8 @@ struct Program {
 struct Problem {
   std::string name, doc;
   const Decl* decl = nullptr;                       // its `problem` line; null when the file has none
+  std::uint32_t source = 0;                         // the text it stands in
+  bool broken = false;                              // a declaration that counts has a syntax error
   std::map<std::string, const Decl*> names;         // dims, values, lets, functions, networks, updates' extra states
   std::map<std::string, const Decl*> sets;          // after `in`
   std::map<std::string, double> numbers;            // every dim and scalar const, evaluated, overrides applied
@@ -54,9 +57,15 @@ struct ProblemChoice {
 // A file that cannot be read is a diagnostic; the program then holds what could be read.
 Program Load(const std::string& path, Diagnostics& diagnostics);
 
+// The same for a text that is not, or not yet, in a file.
+Program LoadText(const std::string& path, std::string text, Diagnostics& diagnostics);
+
 // The chosen problem of a program. Reports unknown problems and variants, duplicate names, cycles, two objectives,
 // overrides that name nothing. The result refers into `program`.
 Problem Choose(const Program& program, const ProblemChoice& choice, Diagnostics& diagnostics);
+
+// A problem that the chosen one calls: as it stands, without a variant, and `--set` may name nothing of it.
+Problem ChooseCalled(const Program& program, const std::string& name, Diagnostics& diagnostics);
 
 // Every problem's and variant's name, in order; for `explain`, completion and "did you mean".
 std::vector<std::string> ProblemNames(const Program& program);

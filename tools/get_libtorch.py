@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Prints the folder of LibTorch (with include/ and lib/), fetching it the first time.
 
 $AMO_LIBTORCH names a LibTorch of one's own: an unpacked libtorch archive, or the torch folder of a
@@ -78,13 +79,15 @@ def main():
         if not good(root):
             sys.exit("AMO_LIBTORCH=%s holds no LibTorch %s" % (own, VERSION))
     else:
-        cache = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "amo")
+        cache = os.environ.get("AMO_CACHE") or os.path.join(
+            os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "amo")
         root = os.path.join(cache, "libtorch-%s-cpu" % VERSION)
         if not good(root):
             os.makedirs(cache, exist_ok=True)
             with open(os.path.join(cache, "lock"), "w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 if not good(root):
+                    print("amo: fetching LibTorch %s (about 190 MB) into %s" % (VERSION, root), file=sys.stderr)
                     fetch(cache, root)
     print(root)
 

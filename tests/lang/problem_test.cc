@@ -80,13 +80,13 @@ TEST(Choose, ValuesStandAfterWhatTheyUse) {
 
 TEST(Choose, NamesMistakes) {
   const struct { const char* text; ProblemChoice choice; const char* expected; } kCases[] = {
-      {"amo 1\nproblem a\nlet p = q\nlet q = p\n", {}, "cycle: `p` depends on itself"},
+      {"amo 1\nproblem a\nlet p = q\nlet q = p\n", {}, "cycle: declarations depend on each other: `p` → `q` → `p`"},
       {"amo 1\nproblem a\nlet p = 1\nlet p = 2\n", {}, "duplicate-name: `p` is declared twice"},
       {"amo 1\nproblem a\nvariable y : real\nminimize y^2\nminimize y\n", {}, "duplicate-part: a problem has one objective"},
-      {"amo 1\nproblem abc\n", {"abd", ""}, "override: the file has no problem `abd` | did you mean `abc`?"},
-      {"amo 1\nproblem a\nvariant fast\n", {"", "fist"}, "override: the file has no variant `fist` | did you mean `fast`?"},
-      {"amo 1\nproblem a\ndim n = 2.5\n", {}, "domain: dim `n` is 2.5, not a whole number"},
-      {"amo 1\nuse \"nowhere.amo\"\nproblem a\n", {}, "file: `nowhere.amo` cannot be read"},
+      {"amo 1\nproblem abc\n", {"abd", ""}, "override: no problem is called `abd` | did you mean `abc`?"},
+      {"amo 1\nproblem a\nvariant fast\n", {"", "fist"}, "override: no variant is called `fist` | did you mean `fast`?"},
+      {"amo 1\nproblem a\ndim n = 2.5\n", {}, "domain: the dim `n` is 2.5"},
+      {"amo 1\nuse \"nowhere.amo\"\nproblem a\n", {}, "file: cannot read"},
   };
   for (const auto& c : kCases) {
     Result r;

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Distributions as expressions of base draws, and projections onto sets. Both act on the last axes, independently over
+// the leading ones.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "compiler/scope.h"
+
+namespace amo::compiler {
+namespace {
+
+struct Named {
+  std::string name;
+  lang::Span span;
+  const std::vector<lang::Argument>* args = nullptr;
+};
+
+// normal(0, 1), simplex, …: a word, called or not.
+std::optional<Named> WordOf(const lang::Expr& e) {
+  if (const auto* n = std::get_if<lang::Name>(&e.node)) return Named{n->name.text, n->name.span, nullptr};
+  const auto* c = std::get_if<lang::Call>(&e.node);
+  const auto* n = c ? std::get_if<lang::Name>(&c->callee->node) : nullptr;
+  if (!n) return std::nullopt;
+  return Named{n->name.text, n->name.span, &c->args};
+}
+
+}  // namespace
+
+Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role) {
+  const auto word = WordOf(distribution);
+  if (!word) Refuse(lang::Code::kTypeMismatch, distribution.span, "a distribution is expected after `~`");
+  const std::size_t count = word->args ? word->args->size() : 0;
+  const auto arg = [&](std::size_t k, double otherwise) {
+    return k < count ? Real(Eval(*(*word->args)[k].value)) : Number(otherwise);
+  };
+  const auto base = [&](compiler::Draw::Base kind, double parameter = 1) {
+    compiler::Draw d{kind, parameter, "draw/" + name, {Elem::kReal, shape}};
+    const bool known = std::any_of(program.draws.begin(), program.draws.end(), [&](const compiler::Draw& x) { return x.input == d.input; });
+    if (!known) program.draws.push_back(d);
+    return Of(b.Input(d.input, role, d.type));
+  };
+  const auto over_last = [&](const Term& t) {  // the sum over the last axis, repeated along it
+    const auto rank = static_cast<std::int64_t>(Own(t).size());
+    std::vector<std::int64_t> map;
+    for (std::int64_t d = 0; d + 1 < rank; ++d) map.push_back(d);
+    map.push_back(-1);
+    return Spread(ReduceOwn(Op::kReduceSum, t, {rank - 1}), map, Own(t));
+  };
+  using Base = compiler::Draw::Base;
+  if (word->name == "normal") return Add(arg(0, 0), Mul(arg(1, 1), base(Base::kNormal)));
+  if (word->name == "lognormal") return Unary(Op::kExp, Add(arg(0, 0), Mul(arg(1, 1), base(Base::kNormal))));
+  if (word->name == "exponential") return Div(base(Base::kExponential), arg(0, 1));
+  if (word->name == "bernoulli") return Real(Binary(Op::kLt, base(Base::kUniform), arg(0, 0.5), distribution.span, "<"));
+  if (word->name == "gamma") return Div(base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the shape of a gamma draw") : 1), arg(1, 1));
+  if (word->name == "dirichlet") {
+    if (shape.empty()) Refuse(lang::Code::kShapeMismatch, distribution.span, "`dirichlet` draws vectors");
+    const Term g = base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the weight of a dirichlet draw") : 1);
+    return Div(g, over_last(g));
+  }
+  if (word->name == "permutation") return Term{b.Along(Op::kArgSort, base(Base::kUniform).value), {}, false, -1, 0};
+  if (word->name == "uniform" && count == 2) {
+    const Term lo = arg(0, 0);
+    return Add(lo, Mul(Sub(arg(1, 1), lo), base(Base::kUniform)));
+  }
+  if (word->name == "uniform" && count == 1) {
+    const auto set = WordOf(*(*word->args)[0].value);
+    if (set && set->name == "sphere") {
+      const Term g = base(Base::kNormal);
+      return Div(g, Unary(Op::kSqrt, over_last(Mul(g, g))));
+    }
+    if (set && set->name == "simplex") {
+      const Term g = base(Base::kExponential);
+      return Div(g, over_last(g));
+    }
+    if (set && set->name == "box" && set->args && set->args->size() == 2) {
+      const Term lo = Real(Eval(*(*set->args)[0].value)), hi = Real(Eval(*(*set->args)[1].value));
+      return Add(lo, Mul(Sub(hi, lo), base(Base::kUniform)));
+    }
+  }
+  Unsupported(word->span, fmt::format("the distribution `{}`", word->name));
+}
+
+Term Scope::Project(const lang::Expr& set, Term v) {
+  const auto word = WordOf(set);
+  if (!word) Unsupported(set.span, "this set");
+  const auto it = problem.sets.find(word->name);
+  if (it == problem.sets.end()) Unsupported(word->span, fmt::format("the set `{}`", word->name));
+  const auto& decl = std::get<lang::SetDecl>(it->second->node);
+  const std::size_t count = word->args ? word->args->size() : 0;
+  if (count != decl.params.size()) {
+    Refuse(lang::Code::kArgumentCount, word->span, fmt::format("the set `{}` takes {} parameters, {} are given", word->name, decl.params.size(), count));
+  }
+  if (!decl.project) Unsupported(word->span, fmt::format("the set `{}` without a projection", word->name));
+  Frame frame;
+  frame.opaque = true;
+  for (std::size_t k = 0; k < count; ++k) frame.locals[decl.params[k].name.text] = Eval(*(*word->args)[k].value);
+  // A set acts on the last axis: leading axes become loops of their own for the length of the rule.
+  const Shape own = Own(v);
+  const bool elementwise = own.size() < 2;
+  if (!elementwise) Unsupported(set.span, "a set over more than one axis");
+  frame.locals[decl.project->argument.text] = v;
+  frames.push_back(std::move(frame));
+  Term t = Real(Eval(*decl.project->body));
+  frames.pop_back();
+  return Own(t) == own ? t : Widen(t, t.axes, own);
+}
+
+}  // namespace amo::compiler

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_COMPILER_CODEGEN_H_
+#define AMO_COMPILER_CODEGEN_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+
+#include "compiler/kernel.h"
+#include "compiler/loop.h"
+
+// Loop program to LLVM IR: one function `amo_kernel` with the signature of KernelFunction. `lanes` instances (a power of
+// two) are worked on at once: their entries lie side by side in scratch ([entry][lane]), where a tile of inputs is
+// brought first.
+namespace amo::compiler {
+
+inline constexpr const char* kKernelSymbol = "amo_kernel";
+
+// Where buffers lie in the scratch, in bytes; -1 where a buffer lies elsewhere. Buffers whose lives do not overlap
+// share memory.
+struct ScratchPlan {
+  std::vector<std::int64_t> offset;
+  std::size_t bytes = 0;
+};
+ScratchPlan PlanScratch(const LoopProgram& program, Precision precision, int lanes);
+
+std::unique_ptr<llvm::Module> EmitKernel(llvm::LLVMContext& context, const LoopProgram& program, Precision precision,
+                                         int lanes, const ScratchPlan& plan);
+
+}  // namespace amo::compiler
+
+#endif  // AMO_COMPILER_CODEGEN_H_

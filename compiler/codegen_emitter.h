@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_COMPILER_CODEGEN_EMITTER_H_
+#define AMO_COMPILER_CODEGEN_EMITTER_H_
+
+#include <functional>
+#include <unordered_map>
+#include <vector>
+
+#include <llvm/IR/IRBuilder.h>
+
+#include "compiler/codegen.h"
+#include "compiler/vector_math.h"
+
+// The state of one emission. What does not vary by instance is a scalar, everything else a vector of `lanes`.
+namespace amo::compiler {
+
+using Values = std::vector<llvm::Value*>;
+
+class Emitter {
+ public:
+  Emitter(llvm::Module& module, const LoopProgram& program, Precision precision, int lanes, const ScratchPlan& plan);
+  void Run();
+
+ private:
+  // Loops (codegen.cc). A body gets the counter and the carried values, and gives the next ones.
+  using Body = std::function<Values(llvm::Value*, const Values&)>;
+  Values Loop(llvm::Value* begin, llvm::Value* end, std::int64_t step, const Values& carried, const Body& body,
+              bool unroll = true);
+  using Inner = std::function<Values(const Values&)>;
+  Values Nest(const Shape& shape, std::size_t axis, int depth, const Values& carried, const Inner& body);
+  void Enter(int depth, llvm::Value* counter);
+  void Hoist(int depth);
+  void HoistFrom(std::int32_t e, int depth);
+  void EmitStep(const Step& step);
+  void EmitReduce(const Step& step);
+  void EmitArg(const Step& step);
+  void EmitScan(const Step& step);
+  void EmitScatter(const Step& step);
+  void EmitSort(const Step& step);
+  llvm::Value* Combine(Op op, Elem elem, llvm::Value* acc, llvm::Value* value);
+  llvm::Value* Identity(Op op, Elem elem, bool varies);
+  bool WorthJamming(const Step& step);
+
+  // Between rows in the caller's memory and tiles (codegen_tile.cc).
+  void TileIn(llvm::Value* tile, llvm::Value* last);
+  void TileInOne(std::size_t input, llvm::Value* tile, llvm::Value* last);
+  void TileOut(llvm::Value* tile, llvm::Value* valid);
+  void TileOutOne(std::size_t output, llvm::Value* tile, llvm::Value* valid);
+  void TileOutRows(std::size_t output, llvm::Value* tile, llvm::Value* valid, std::int64_t first);
+  bool Transposes(const Buffer& b) const;
+  Values Transpose(Values rows);
+  llvm::Function* TileHelper(bool in);
+
+  // Expressions (codegen_expr.cc).
+  llvm::Value* Eval(std::int32_t e);
+  llvm::Value* EvalVarying(std::int32_t e, bool varies);
+  llvm::Value* Compute(const Expr& e);
+  llvm::Value* Apply(const Expr& e);
+  llvm::Value* Unary(Op op, Elem from, llvm::Value* x);
+  llvm::Value* Binary(Op op, Elem elem, llvm::Value* x, llvm::Value* y);
+  llvm::Value* IntMod(llvm::Value* x, llvm::Value* y);
+  llvm::Value* Splat(llvm::Value* v);
+  llvm::Value* Like(llvm::Value* v, llvm::Value* other);  // splatted where the other one is a vector
+  bool IsVector(llvm::Value* v) const { return v->getType()->isVectorTy(); }
+
+  // Memory (codegen_expr.cc).
+  llvm::Type* ScalarType(Elem elem);
+  llvm::Type* MemoryType(Elem elem);
+  bool InLanes(const Buffer& b) const { return b.varies && lanes_ > 1; }
+  llvm::Value* Address(int buffer, llvm::Value* index);
+  llvm::Value* Load(int buffer, llvm::Value* index);
+  void StoreTo(int buffer, llvm::Value* index, llvm::Value* value);
+  std::int64_t EntryBytes(Elem elem);
+
+  llvm::Module& module_;
+  llvm::LLVMContext& context_;
+  llvm::IRBuilder<> b_;
+  const LoopProgram& p_;
+  const ScratchPlan& plan_;
+  bool f64_;
+  unsigned lanes_;
+  llvm::Type* real_;
+  llvm::Function* function_ = nullptr;
+  Values base_;            // of each buffer
+  Values input_data_, input_stride_, output_data_, output_stride_;
+
+  // Loop variables by depth, and the values of expressions by the deepest loop variable in them; both for each copy of
+  // a jammed loop. Levels above the jammed one belong to copy 0.
+  static constexpr int kCopies = 4;
+  struct Copy {
+    Values vars;
+    std::vector<std::unordered_map<std::int32_t, llvm::Value*>> memo;
+  };
+  Copy copies_[kCopies];
+  int copy_ = 0;
+  int copies_used_ = 1;
+  int jam_depth_ = 1 << 20;
+  std::vector<std::int32_t> roots_;  // the step's expressions
+};
+
+}  // namespace amo::compiler
+
+#endif  // AMO_COMPILER_CODEGEN_EMITTER_H_

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scratch memory: shared buffers and input tiles keep their place, the others live from their first write to their last
+// read and are placed first-fit.
+#include <algorithm>
+
+#include "compiler/codegen.h"
+
+namespace amo::compiler {
+namespace {
+
+struct Life {
+  std::int64_t first = -1, last = -1;  // steps
+};
+
+void Touch(Life& life, std::int64_t step) {
+  if (life.first < 0) life.first = step;
+  life.last = step;
+}
+
+void TouchLoads(const LoopProgram& p, std::int32_t e, std::int64_t step, std::vector<Life>& lives,
+                std::vector<std::int64_t>& seen) {
+  auto& mark = seen[static_cast<std::size_t>(e)];
+  if (mark == step) return;
+  mark = step;
+  const Expr& x = p.at(e);
+  if (x.kind == ExprKind::kLoad) Touch(lives[static_cast<std::size_t>(x.lo)], step);
+  for (std::int32_t a : x.args) TouchLoads(p, a, step, lives, seen);
+}
+
+std::int64_t EntryBytes(Elem elem, Precision precision) {
+  switch (elem) {
+    case Elem::kReal: return precision == Precision::kF64 ? 8 : 4;
+    case Elem::kInt: return 8;
+    case Elem::kBool: return 1;
+  }
+  return 8;
+}
+
+}  // namespace
+
+ScratchPlan PlanScratch(const LoopProgram& p, Precision precision, int lanes) {
+  std::vector<Life> lives(p.buffers.size());
+  std::vector<std::int64_t> seen(p.exprs.size(), -1);
+  std::int64_t step = 0;
+  for (const std::vector<Step>* steps : {&p.shared, &p.instance}) {
+    for (const Step& s : *steps) {
+      for (const Store& t : s.stores) {
+        Touch(lives[static_cast<std::size_t>(t.buffer)], step);
+        TouchLoads(p, t.index, step, lives, seen);
+        TouchLoads(p, t.value, step, lives, seen);
+      }
+      if (s.second >= 0) Touch(lives[static_cast<std::size_t>(s.second)], step);
+      ++step;
+    }
+  }
+  for (int b : p.outputs) Touch(lives[static_cast<std::size_t>(b)], step);
+
+  ScratchPlan plan;
+  plan.offset.assign(p.buffers.size(), -1);
+  struct Taken {
+    std::int64_t begin, end;
+    Life life;
+  };
+  std::vector<Taken> taken;  // sorted by begin
+  std::vector<std::size_t> order(p.buffers.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return lives[a].first < lives[b].first; });
+  for (std::size_t i : order) {
+    const Buffer& b = p.buffers[i];
+    if (lives[i].first < 0) continue;
+    if (b.place == Place::kInput && (!b.varies || lanes == 1)) continue;
+    Life life = lives[i];
+    if (b.place != Place::kInstance) life = {-1, step};
+    const std::int64_t width = b.place == Place::kShared ? 1 : lanes;
+    // Inputs and outputs are transposed in whole blocks.
+    const bool tile = width > 1 && (b.place == Place::kInput || lives[i].last == step);
+    const std::int64_t entries = tile ? (b.count + lanes - 1) / lanes * lanes : b.count;
+    const std::int64_t bytes = (entries * width * EntryBytes(b.elem, precision) + 63) / 64 * 64;
+    std::int64_t at = 0;
+    auto where = taken.begin();
+    for (; where != taken.end(); ++where) {
+      if (where->life.last < life.first || where->life.first > life.last) continue;
+      if (where->begin >= at + bytes) break;
+      at = std::max(at, where->end);
+    }
+    taken.push_back({at, at + bytes, life});
+    std::sort(taken.begin(), taken.end(), [](const Taken& x, const Taken& y) { return x.begin < y.begin; });
+    plan.offset[i] = at;
+    plan.bytes = std::max(plan.bytes, static_cast<std::size_t>(at + bytes));
+  }
+  return plan;
+}
+
+}  // namespace amo::compiler

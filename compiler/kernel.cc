@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The way from a function to machine code, and its steps as text.
+#include "compiler/kernel.h"
+
+#include <bit>
+#include <chrono>
+
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include "compiler/cache.h"
+#include "compiler/check.h"
+#include "compiler/codegen.h"
+#include "compiler/jit.h"
+#include "compiler/lower.h"
+
+namespace amo::compiler {
+namespace {
+
+int LanesOf(const KernelOptions& options) {
+  AMO_CHECK(options.lanes == 0 || std::has_single_bit(static_cast<unsigned>(options.lanes)), "(lanes)");
+  if (options.lanes > 0) return options.lanes;
+  return TheHost().vector_bytes / (options.precision == Precision::kF64 ? 8 : 4);
+}
+
+struct Built {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  std::size_t scratch_bytes = 0;
+};
+
+Built Build(const Function& function, const KernelOptions& options) {
+  const LoopProgram program = Lower(function);
+  const int lanes = LanesOf(options);
+  const ScratchPlan plan = PlanScratch(program, options.precision, lanes);
+  Built built{std::make_unique<llvm::LLVMContext>(), nullptr, plan.bytes};
+  built.module = EmitKernel(*built.context, program, options.precision, lanes, plan);
+  SetTarget(*built.module);
+  return built;
+}
+
+}  // namespace
+
+std::string Uncompilable(const Function& function) {
+  for (const Node& n : function.nodes) {
+    if (n.op == Op::kCumSum && n.type.elem == Elem::kBool) return "cumsum of bools";
+  }
+  return "";
+}
+
+Kernel Compile(const Function& function, const KernelOptions& options) {
+  const auto start = std::chrono::steady_clock::now();
+  Kernel kernel;
+  kernel.lanes = LanesOf(options);
+  kernel.precision = options.precision;
+  const auto load = [&](const CachedObject& object) {
+    Loaded loaded = LoadObject(object.object, kKernelSymbol);
+    if (!loaded.symbol) return loaded.error;
+    kernel.run = reinterpret_cast<KernelFunction>(loaded.symbol);
+    kernel.code = std::move(loaded.owner);
+    kernel.scratch_bytes = object.scratch_bytes;
+    return std::string();
+  };
+  std::string key;
+  if (!options.cache_folder.empty()) {
+    key = CacheKey(function, options.precision, kernel.lanes);
+    if (const auto cached = ReadCache(options.cache_folder, key)) kernel.from_cache = load(*cached).empty();
+  }
+  if (!kernel.from_cache) {
+    Built built = Build(function, options);
+    Optimize(*built.module);
+    const CachedObject object{EmitObject(*built.module), built.scratch_bytes};
+    const std::string error = load(object);
+    AMO_CHECK(error.empty(), "(%s)", error.c_str());
+    if (!key.empty()) WriteCache(options.cache_folder, key, object);
+  }
+  kernel.compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return kernel;
+}
+
+std::string DumpLoops(const Function& function) { return ToString(Lower(function)); }
+
+std::string DumpLlvm(const Function& function, const KernelOptions& options, bool optimized) {
+  Built built = Build(function, options);
+  if (optimized) Optimize(*built.module);
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  built.module->print(out, nullptr);
+  return text;
+}
+
+std::string DumpAsm(const Function& function, const KernelOptions& options) {
+  Built built = Build(function, options);
+  Optimize(*built.module);
+  return EmitAssembly(*built.module);
+}
+
+}  // namespace amo::compiler

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_COMPILER_SCOPE_H_
+#define AMO_COMPILER_SCOPE_H_
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "compiler/build.h"
+#include "compiler/ir.h"
+#include "lang/problem.h"
+
+// The state of building one function from expressions. A binder is not unrolled: its index becomes a leading axis of
+// every value that depends on it, and the binder's reduction removes the axis again.
+namespace amo::compiler {
+
+// A value under the binders that are open: its first axes are the loops `axes` (ids, ascending), the rest its own shape.
+struct Term {
+  Value value;
+  std::vector<int> axes;
+  bool row = false;       // x' of a vector
+  int index_axis = -1;    // the value is exactly the index of this loop plus `index_offset`: then indexing is a view
+  std::int64_t index_offset = 0;
+};
+
+// Thrown after a diagnostic was reported; caught where a part of the problem is built.
+struct Refused {};
+
+class Scope {
+ public:
+  using Kinds = std::vector<lang::ValueKind>;
+  // `inputs`: the kinds of values that are inputs of this function; all others are computed or drawn here.
+  Scope(Builder& builder, const lang::Problem& problem, const Tables& tables, Program& program, Kinds inputs,
+        lang::Diagnostics& diagnostics);
+
+  Builder& b;
+  const lang::Problem& problem;
+  const Tables& tables;
+  Program& program;
+  lang::Diagnostics& diagnostics;
+
+  // ---- expressions (build_expr.cc)
+  Term Eval(const lang::Expr& e);
+  Term EvalNamed(const std::string& name, lang::Span at);
+  Term Objective(lang::Span at);                                  // the quantity that is minimized
+  Term Family(const std::vector<lang::Binder>& index, const lang::Expr& body);  // [index: body]
+  Shape Dims(const lang::TypeExpr& type);
+  Elem ElemOf(const lang::TypeExpr& type);
+  double Constant(const lang::Expr& e, const std::string& what);  // a number known at compile time
+  std::optional<double> TryConstant(const lang::Expr& e);
+  Term Declared(Term t, const lang::TypeExpr& type, lang::Span at);  // fills scalars, converts, checks the shape
+
+  // ---- calls (build_call.cc), networks (build_network.cc), draws and sets (build_draw.cc)
+  Term Call(const lang::Call& call, const lang::Expr& e);
+  std::optional<Term> Builtin(const std::string& name, const lang::Call& call, const lang::Expr& e);
+  Term Reduction(const lang::BinderCall& call, const lang::Expr& e);
+  Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
+  Term Network(const std::string& name, const lang::Expr& builder, const std::vector<Term>& args, const Shape& result,
+               lang::Span at);
+  Term Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role);
+  Term Project(const lang::Expr& set, Term v);
+
+  // ---- terms (build_term.cc)
+  Term Of(Value v) const { return {v, {}, false, -1, 0}; }
+  Term Number(double v, Elem elem = Elem::kReal) { return Of(b.Number(v, elem)); }
+  Shape Own(const Term& t) const;                                  // its shape without loop axes
+  Elem Type(const Term& t) const { return b.type(t.value).elem; }
+  Term Real(Term t);
+  Term Widen(const Term& t, const std::vector<int>& axes, const Shape& own);  // repeats along missing axes and shape
+  Term Unary(Op op, const Term& x);
+  Term Binary(Op op, const Term& x, const Term& y, lang::Span at, const std::string& text);
+  Term Select(const Term& c, const Term& x, const Term& y, lang::Span at);
+  Term Multiply(const Term& x, const Term& y, lang::Span at);
+  Term Transposed(const Term& x, lang::Span at);
+  Term Contract(const Term& x, const Term& y, const std::vector<std::int64_t>& lx, const std::vector<std::int64_t>& ly,
+                const std::vector<std::int64_t>& lo);              // labels of the own axes
+  Term ReduceOwn(Op op, const Term& x, std::vector<std::int64_t> own_axes);
+  Term ReduceAll(Op op, const Term& x);
+  Term Reshaped(const Term& x, Shape own);
+  Term Spread(const Term& x, std::vector<std::int64_t> map, Shape own);  // broadcast of the own axes
+  Term Index(const Term& x, const std::vector<lang::IndexItem>& items, lang::Span at);
+  Term Concat(std::vector<Term> parts, std::int64_t axis, lang::Span at);
+  Term Flat(const Term& x);
+  Term Add(const Term& x, const Term& y) { return Binary(Op::kAdd, x, y, {}, "+"); }
+  Term Sub(const Term& x, const Term& y) { return Binary(Op::kSub, x, y, {}, "-"); }
+  Term Mul(const Term& x, const Term& y) { return Binary(Op::kMul, x, y, {}, ".*"); }
+  Term Div(const Term& x, const Term& y) { return Binary(Op::kDiv, x, y, {}, "/"); }
+  Term LogSumExp(const Term& x, std::vector<std::int64_t> own_axes);
+
+  // ---- loops and names
+  struct Loop {
+    int id;
+    std::int64_t extent;
+  };
+  int OpenLoop(const lang::Binder& binder);                        // binds its name in the innermost frame
+  void OpenLoops(const std::vector<lang::Binder>& binders, std::vector<int>& ids);
+  std::int64_t Extent(int id) const { return loops_.at(id); }
+
+  struct Frame {
+    std::map<std::string, Term> locals;
+    std::map<std::string, double> numbers;  // generic dims of a signature
+    bool opaque = false;                    // a function's frame: outer locals are not seen
+  };
+  std::vector<Frame> frames;
+  // Values of globals under the replacements of the innermost NAME(k = E).
+  struct World {
+    std::map<std::string, Term> replaced, memo;
+  };
+  std::vector<World> worlds;
+
+  [[noreturn]] void Refuse(lang::Code code, lang::Span at, std::string message, std::string help = "");
+  [[noreturn]] void Unsupported(lang::Span at, std::string what);
+
+ private:
+  Term Global(const std::string& name, const lang::Decl& decl, lang::Span at);
+  Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
+  Term Field(const lang::Member& m, const lang::Expr& e);
+  Term GatherOne(const Term& x, std::size_t dim, const Term& index);
+
+  Kinds inputs_;
+  std::map<int, std::int64_t> loops_;
+  int next_loop_ = 0;
+};
+
+}  // namespace amo::compiler
+
+#endif  // AMO_COMPILER_SCOPE_H_

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// `amo explain`: what a program means to amo (its numbers, names and functions), or what a diagnostic code means.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "runtime/cli/command.h"
+#include "runtime/cli/command_line.h"
+#include "runtime/cli/exit_code.h"
+#include "runtime/cli/front.h"
+#include "runtime/cli/terminal.h"
+
+namespace amo::runtime::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr lang::Code kCodes[] = {
+#define AMO_DIAGNOSTIC(name, text, explanation) lang::Code::k##name,
+#include "lang/diagnostic.def"
+#undef AMO_DIAGNOSTIC
+};
+
+std::string ListCodes() {
+  std::string text;
+  for (const lang::Code code : kCodes) text += fmt::format("{:<22}{}\n", CodeName(code), CodeExplanation(code));
+  return text;
+}
+
+const char* KindName(const lang::ValueDecl& decl) {
+  switch (decl.kind) {
+    case lang::ValueKind::kConst: return "const";
+    case lang::ValueKind::kData: return "data";
+    case lang::ValueKind::kParameter: return "parameter";
+    case lang::ValueKind::kHidden: return "hidden";
+    case lang::ValueKind::kContext: return "context";
+    case lang::ValueKind::kVariable: return "variable";
+    case lang::ValueKind::kRandom: return "random";
+  }
+  return "";
+}
+
+const char* OriginName(const lang::ValueDecl& decl) {
+  switch (decl.origin) {
+    case lang::ValueDecl::Origin::kNone: return "";
+    case lang::ValueDecl::Origin::kComputed: return "computed";
+    case lang::ValueDecl::Origin::kDrawn: return "drawn";
+    case lang::ValueDecl::Origin::kRead: return "read";
+  }
+  return "";
+}
+
+// "" for what is folded into other functions.
+std::string TypeText(const compiler::Program& built, const std::string& name) {
+  for (const auto* group : {&built.data, &built.contexts, &built.hidden, &built.variables}) {
+    for (const compiler::Named& named : *group) {
+      if (named.name == name) return ToString(named.type);
+    }
+  }
+  return {};
+}
+
+// The values in the order in which they are found.
+Json NamesJson(const Front& front) {
+  Json names = Json::array();
+  const auto add = [&](const std::string& name, const char* kind, const char* origin) {
+    names.push_back({{"name", name}, {"kind", kind}, {"type", TypeText(front.built, name)}, {"origin", origin}});
+  };
+  for (const lang::Decl* decl : front.problem.values) {
+    if (const auto* value = std::get_if<lang::ValueDecl>(&decl->node)) {
+      for (const lang::Ident& name : value->names) add(name.text, KindName(*value), OriginName(*value));
+    } else if (const auto* let = std::get_if<lang::LetDecl>(&decl->node)) {
+      add(let->name.text, "let", "computed");
+    }
+  }
+  return names;
+}
+
+Json FunctionJson(const compiler::Function& function, const std::string& role) {
+  Json json = {{"name", function.name}, {"role", role}, {"nodes", function.nodes.size()}};
+  json["inputs"] = json["outputs"] = Json::array();
+  for (const compiler::Input& input : function.inputs) {
+    json["inputs"].push_back({{"name", input.name},
+                              {"type", ToString(input.type)},
+                              {"per", input.role == compiler::Role::kInstance ? "instance" : "batch"}});
+  }
+  for (const compiler::Output& output : function.outputs) {
+    json["outputs"].push_back({{"name", output.name}, {"type", ToString(function.type(output.value))}});
+  }
+  return json;
+}
+
+Json FunctionsJson(const compiler::Program& built) {
+  Json functions = Json::array();
+  const auto add = [&](const std::optional<compiler::Function>& function, const char* role) {
+    if (function) functions.push_back(FunctionJson(*function, role));
+  };
+  add(built.data_function, "data");
+  add(built.sample_function, "sample");
+  add(built.objective, "objective");
+  add(built.project, "project");
+  add(built.predict, "predict");
+  add(built.update, "update");
+  for (const compiler::Function& constraint : built.constraints) {
+    functions.push_back(FunctionJson(constraint, "constraint"));
+  }
+  return functions;
+}
+
+Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
+  Json json = FrontJson(choice, front, code);
+  json["doc"] = front.problem.doc;
+  json["problems"] = ProblemNames(front.program);
+  json["variants"] = VariantNames(front.program, front.problem.name);
+  json["numbers"] = Json::object();
+  for (const auto& [name, value] : front.problem.numbers) json["numbers"][name] = value;
+  json["names"] = NamesJson(front);
+  json["objective"] = front.problem.objectives.empty() ? "" : front.built.maximize ? "maximize" : "minimize";
+  json["functions"] = FunctionsJson(front.built);
+  return json;
+}
+
+std::string Joined(const Json& array) {
+  std::string text;
+  for (const Json& item : array) text += (text.empty() ? "" : ", ") + item.get<std::string>();
+  return text;
+}
+
+std::string PortsText(const char* title, const Json& ports) {
+  std::string text;
+  for (const Json& port : ports) {
+    text += fmt::format("    {:<8}{} : {}{}\n", text.empty() ? title : "", port["name"].get<std::string>(),
+                        port["type"].get<std::string>(), port.value("per", "") == "batch" ? ", shared" : "");
+  }
+  return text;
+}
+
+// The same facts for people.
+std::string ProgramText(const Json& json) {
+  std::string text = "problem " + json["problem"].get<std::string>() + "\n";
+  const auto doc = json["doc"].get<std::string>();
+  if (!doc.empty()) text += "  " + doc + "\n";
+  if (json["problems"].size() > 1) text += "problems in this file: " + Joined(json["problems"]) + "\n";
+  if (!json["variants"].empty()) text += "variants: " + Joined(json["variants"]) + "\n";
+  if (!json["numbers"].empty()) text += "\nnumbers\n";
+  for (const auto& [name, value] : json["numbers"].items()) {
+    text += fmt::format("  {} = {}\n", name, value.get<double>());
+  }
+  if (!json["names"].empty()) text += "\nvalues\n";
+  for (const Json& name : json["names"]) {
+    const auto origin = name["origin"].get<std::string>();
+    text += fmt::format("  {:<10}{} : {}{}\n", name["kind"].get<std::string>(), name["name"].get<std::string>(),
+                        name["type"].get<std::string>(), origin.empty() ? "" : ", " + origin);
+  }
+  if (!json["functions"].empty()) text += "\nfunctions\n";
+  for (const Json& function : json["functions"]) {
+    const auto role = function["role"].get<std::string>();
+    const auto name = function["name"].get<std::string>();
+    text += fmt::format("  {}{}, {} nodes\n", role, role == "constraint" ? " " + name : "",
+                        function["nodes"].get<std::size_t>());
+    text += PortsText("takes", function["inputs"]) + PortsText("gives", function["outputs"]);
+  }
+  return text;
+}
+
+// Words that are neither a code nor a file.
+int UnknownSubject(const CLI::App& app, const std::string& word) {
+  std::vector<std::string> known;
+  for (const lang::Code code : kCodes) known.emplace_back(CodeName(code));
+  const std::string nearest = lang::Nearest(word, known);
+  return WrongUse(app, fmt::format("`{}` is neither a file nor a diagnostic code{}", word,
+                                   nearest.empty() ? "; `amo explain --codes` lists these"
+                                                   : fmt::format("; did you mean `{}`?", nearest)));
+}
+
+}  // namespace
+
+int RunExplain(const Arguments& arguments) {
+  ProgramChoice choice;
+  bool json = false, codes = false;
+  const auto app = MakeCommandLine(
+      "explain", "Tells what a program means to amo, or what a diagnostic code means.",
+      "amo explain portfolio.amo\n  amo explain shape-mismatch");
+  AddProgramOptions(*app, choice);
+  app->get_option("FILE")->required(false)->description("a program, or a diagnostic code");
+  app->add_flag("--codes", codes, "lists every diagnostic code");
+  app->add_flag("--json", json, "the answer as JSON on standard output");
+  if (const auto code = ReadCommandLine(*app, arguments)) return *code;
+
+  if (codes == !choice.file.empty()) return WrongUse(*app, "it needs a file, a diagnostic code or `--codes`");
+  Json matching = Json::array();
+  for (const lang::Code code : kCodes) {
+    if (!codes && CodeName(code) != choice.file) continue;
+    matching.push_back({{"code", CodeName(code)}, {"explanation", CodeExplanation(code)}});
+  }
+  if (!matching.empty()) {
+    if (json) Print(ToText(codes ? matching : matching[0]));
+    else Print(codes ? ListCodes() : fmt::format("{}\n", matching[0]["explanation"].get<std::string>()));
+    return kOk;
+  }
+  if (choice.file.find_first_of("./") == std::string::npos && access(choice.file.c_str(), F_OK) != 0) {
+    return UnknownSubject(*app, choice.file);
+  }
+
+  Front front;
+  const int code = ReadProgram(choice, Stage::kBuild, front);
+  if (json) {
+    Print(ToText(ProgramJson(choice, front, code)));
+    return code;
+  }
+  Report(front);
+  if (code == kOk) Print(ProgramText(ProgramJson(choice, front, code)));
+  return code;
+}
+
+}  // namespace amo::runtime::cli

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// The loop over a function's nodes: leaves, dispatch by class, and the release of values after their last use.
+#include "runtime/torch_execute.h"
+
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full.h>
+
+#include "compiler/check.h"
+#include "runtime/torch_ops.h"
+
+namespace amo::runtime {
+namespace {
+
+using compiler::Elem;
+using compiler::Input;
+using compiler::Op;
+using compiler::OpClass;
+using compiler::Role;
+
+std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+Place PlaceOf(const Function& f, const std::vector<at::Tensor>& inputs) {
+  Place place{at::TensorOptions().dtype(at::kDouble), 0};
+  bool real = false, batch = false;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    if (k == 0) place.real = place.real.device(inputs[0].device());
+    if (f.inputs[k].type.elem == Elem::kReal && !real) {
+      place.real = place.real.dtype(inputs[k].scalar_type());
+      real = true;
+    }
+    if (f.inputs[k].role == Role::kInstance && !batch) {
+      AMO_CHECK(inputs[k].dim() > 0, "(input %s)", f.inputs[k].name.c_str());
+      place.batch = inputs[k].size(0);
+      batch = true;
+    }
+  }
+  return place;
+}
+
+at::Tensor Checked(const Input& input, const at::Tensor& tensor, const Place& place) {
+  AMO_CHECK(tensor.sizes() == Sizes(input.role == Role::kInstance, input.type.shape, place), "(input %s)",
+            input.name.c_str());
+  AMO_CHECK(tensor.scalar_type() == c10::typeMetaToScalarType(Options(input.type.elem, place).dtype()),
+            "(input %s)", input.name.c_str());
+  return tensor;
+}
+
+at::Tensor Leaf(const Function& f, const Node& n, const std::vector<at::Tensor>& inputs, const Place& place) {
+  if (n.op == Op::kInput) return Checked(f.inputs[Z(n.attr[0])], inputs[Z(n.attr[0])], place);
+  if (n.op == Op::kIota) return at::arange(n.attr[0], n.attr[0] + n.type.shape[0], Options(Elem::kInt, place));
+  return at::full({}, n.number, Options(n.type.elem, place));
+}
+
+at::Tensor Execute(const Function& f, const Node& n, const std::vector<Operand>& in,
+                   const std::vector<at::Tensor>& inputs, const Place& place) {
+  switch (compiler::ClassOf(n.op)) {
+    case OpClass::kLeaf: return Leaf(f, n, inputs, place);
+    case OpClass::kUnary: return ExecuteUnary(n, in[0], place);
+    case OpClass::kBinary:
+    case OpClass::kCompare:
+    case OpClass::kLogic: return ExecuteBinary(f, n, in[0], in[1]);
+    case OpClass::kSelect: return ExecuteSelect(in[0], in[1], in[2]);
+    case OpClass::kShape: return ExecuteShape(n, in, place);
+    case OpClass::kReduce: return ExecuteReduce(n, in[0], place);
+    case OpClass::kArg: return ExecuteArg(n, in[0]);
+    case OpClass::kAlong: return ExecuteAlong(n, in[0]);
+    case OpClass::kContract: return ExecuteDot(f, n, in[0], in[1], place);
+    case OpClass::kIndex:
+      return n.op == Op::kGather ? ExecuteGather(n, in[0], in[1], place) : ExecuteScatter(n, in[0], in[1], place);
+  }
+  AMO_CHECK(false);
+}
+
+constexpr std::size_t kNever = 0, kAlways = static_cast<std::size_t>(-1);
+
+// The node that uses a value last; kAlways for outputs, kNever for what no output needs.
+std::vector<std::size_t> LastUses(const Function& f) {
+  std::vector<std::size_t> last(f.nodes.size(), kNever);
+  for (const compiler::Output& o : f.outputs) last[Z(o.value.index)] = kAlways;
+  for (std::size_t i = f.nodes.size(); i-- > 0;) {
+    if (last[i] == kNever) continue;
+    for (compiler::Value a : f.nodes[i].args) {
+      if (last[Z(a.index)] == kNever) last[Z(a.index)] = i;
+    }
+  }
+  return last;
+}
+
+}  // namespace
+
+std::vector<std::int64_t> Sizes(bool varies, const compiler::Shape& shape, const Place& place) {
+  std::vector<std::int64_t> sizes;
+  if (varies) sizes.push_back(place.batch);
+  sizes.insert(sizes.end(), shape.begin(), shape.end());
+  return sizes;
+}
+
+at::TensorOptions Options(Elem elem, const Place& place) {
+  switch (elem) {
+    case Elem::kReal: return place.real;
+    case Elem::kInt: return place.real.dtype(at::kLong);
+    case Elem::kBool: return place.real.dtype(at::kBool);
+  }
+  AMO_CHECK(false);
+}
+
+std::vector<at::Tensor> TorchExecute(const Function& f, const std::vector<at::Tensor>& inputs) {
+  AMO_CHECK(inputs.size() == f.inputs.size());
+  const Place place = PlaceOf(f, inputs);
+  const std::vector<bool> varies = compiler::VariesByInstance(f);
+  const std::vector<std::size_t> last = LastUses(f);
+  std::vector<at::Tensor> values(f.nodes.size());
+  std::vector<Operand> in;
+  for (std::size_t i = 0; i < f.nodes.size(); ++i) {
+    if (last[i] == kNever) continue;
+    const Node& n = f.nodes[i];
+    in.clear();
+    for (compiler::Value a : n.args) in.push_back({values[Z(a.index)], varies[Z(a.index)]});
+    values[i] = Execute(f, n, in, inputs, place);
+    for (compiler::Value a : n.args) {
+      if (last[Z(a.index)] == i) values[Z(a.index)].reset();
+    }
+  }
+  std::vector<at::Tensor> outputs;
+  for (const compiler::Output& o : f.outputs) outputs.push_back(values[Z(o.value.index)]);
+  return outputs;
+}
+
+}  // namespace amo::runtime

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs to functions: the ordinary problems build without a diagnostic and give the values of their formulas; every
+// program of the literature either builds or is refused at a span, and none trips an internal check.
+#include "compiler/build.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "compiler/derive.h"
+#include "compiler/interpret.h"
+#include "compiler/text.h"
+#include "lang/render.h"
+
+namespace amo::compiler {
+namespace {
+
+const Tables kTables = {{"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
+                        {"sphere8.npz", {{"z", {Elem::kReal, {4, 3}}}, {"alpha", {Elem::kReal, {4}}}}}};
+
+struct Built {
+  lang::Program source;
+  lang::Diagnostics diagnostics;
+  Program program;
+};
+
+void BuildFile(const std::string& path, const lang::ProblemChoice& choice, Built& built) {
+  built.source = lang::Load(path, built.diagnostics);
+  const lang::Problem p = lang::Choose(built.source, choice, built.diagnostics);
+  built.program = Build(built.source, p, kTables, built.diagnostics);
+}
+
+void BuildText(const std::string& text, Built& built) {
+  const std::string path = testing::TempDir() + "/build_test.amo";
+  std::ofstream(path) << text;
+  BuildFile(path, {}, built);
+}
+
+std::string Messages(const lang::Diagnostics& d) {
+  std::string all;
+  for (const lang::Diagnostic& x : d.Sorted()) all += x.message + "\n";
+  return all;
+}
+
+using Values = std::map<std::string, Tensor>;
+
+// Inputs that are not given are drawn, in the ranges of their base draws.
+Values Evaluated(const Function& f, Values given, int seed = 1) {
+  std::mt19937_64 g(static_cast<std::uint64_t>(seed));
+  std::uniform_real_distribution<double> u(0.05, 0.95);
+  std::vector<Tensor> inputs;
+  for (const Input& in : f.inputs) {
+    Tensor t{in.type, std::vector<double>(static_cast<std::size_t>(Count(in.type.shape)))};
+    for (double& x : t.data) x = u(g);
+    if (in.name.find("row/") == 0) for (double& x : t.data) x = std::floor(255 * x);
+    inputs.push_back(given.count(in.name) ? given[in.name] : t);
+  }
+  const std::vector<Tensor> out = Interpret(f, inputs);
+  for (std::size_t k = 0; k < out.size(); ++k) given[f.outputs[k].name] = out[k];
+  return given;
+}
+
+double Objective(const Program& p, const Values& v) { return Evaluated(*p.objective, v).at("objective").data[0]; }
+
+TEST(Build, OrdinaryProblems) {
+  for (const char* name : {"portfolio", "rosenbrock", "logistic_regression", "box_qp", "meta_ot_small", "sphere"}) {
+    Built built;
+    BuildFile(std::string("tests/programs/") + name + ".amo", {}, built);
+    EXPECT_EQ(Messages(built.diagnostics), "") << name;
+    ASSERT_TRUE(built.program.objective) << name;
+    EXPECT_EQ(Verify(*built.program.objective), "") << name;
+    Values v;
+    if (built.program.data_function) v = Evaluated(*built.program.data_function, v);
+    if (built.program.sample_function) v = Evaluated(*built.program.sample_function, v);
+    EXPECT_TRUE(std::isfinite(Objective(built.program, v))) << name;
+  }
+}
+
+TEST(Build, BoxQpIsItsFormula) {
+  Built built;
+  BuildFile("tests/programs/box_qp.amo", {}, built);
+  Values v = Evaluated(*built.program.data_function, {});
+  v = Evaluated(*built.program.sample_function, v);
+  Tensor y{{Elem::kReal, {20}}, std::vector<double>(20)};
+  for (std::size_t i = 0; i < 20; ++i) y.data[i] = 0.1 * static_cast<double>(i) - 0.7;
+  v["y"] = y;
+  double expected = 0;
+  for (std::size_t i = 0; i < 20; ++i) {
+    expected += v["p"].data[i] * y.data[i];
+    for (std::size_t j = 0; j < 20; ++j) expected += 0.5 * y.data[i] * v["Q"].data[20 * i + j] * y.data[j];
+  }
+  EXPECT_NEAR(Objective(built.program, v), expected, 1e-10);
+  const Values projected = Evaluated(*built.program.project, v);
+  for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(projected.at("y").data[i], std::clamp(y.data[i], 0.0, 1.0));
+}
+
+TEST(Build, RosenbrockVanishesAtItsMinimum) {
+  Built built;
+  BuildFile("tests/programs/rosenbrock.amo", {}, built);
+  const double a = 1.2;
+  Values v{{"a", {{}, {a}}}, {"b", {{}, {50.0}}}, {"y", {{Elem::kReal, {4}}, {a, a * a, std::pow(a, 4), std::pow(a, 8)}}}};
+  EXPECT_NEAR(Objective(built.program, v), 0, 1e-12);
+  v["y"].data[3] += 0.1;
+  EXPECT_NEAR(Objective(built.program, v), 50 * 0.01, 1e-9);
+}
+
+// The objective and the Sinkhorn update of the transport problem, written out.
+TEST(Build, MetaOtIsItsFormula) {
+  Built built;
+  BuildFile("tests/programs/meta_ot_small.amo", {}, built);
+  Values v = Evaluated(*built.program.data_function, {});
+  v = Evaluated(*built.program.sample_function, v);
+  const std::size_t n = 196;
+  EXPECT_NEAR(v["C"].data[13], 1, 1e-12);       // from (0, 0) to (0, 1)
+  EXPECT_NEAR(v["C"].data[n - 1], 2, 1e-12);    // from (0, 0) to (1, 1)
+  double mass = 0;
+  for (double x : v["a"].data) mass += x;
+  EXPECT_NEAR(mass, 1, 1e-12);
+  Tensor f{{Elem::kReal, {196}}, std::vector<double>(n)};
+  for (std::size_t i = 0; i < n; ++i) f.data[i] = 0.05 * std::sin(static_cast<double>(i));
+  v["f"] = f;
+  const double eps = 0.01;
+  std::vector<double> soft(n), update(n);
+  for (std::size_t j = 0; j < n; ++j) {
+    double s = 0;
+    for (std::size_t i = 0; i < n; ++i) s += std::exp((f.data[i] - v["C"].data[n * i + j]) / eps);
+    soft[j] = eps * std::log(s);
+  }
+  double expected = 0;
+  for (std::size_t j = 0; j < n; ++j) expected += soft[j] * v["b"].data[j] - f.data[j] * v["a"].data[j];
+  EXPECT_NEAR(Objective(built.program, v), expected, 1e-10);
+  for (std::size_t i = 0; i < n; ++i) {
+    double s = 0;
+    for (std::size_t j = 0; j < n; ++j) s += std::exp((eps * std::log(v["b"].data[j]) - soft[j] - v["C"].data[n * i + j]) / eps);
+    update[i] = eps * std::log(v["a"].data[i]) - eps * std::log(s);
+  }
+  const Values next = Evaluated(*built.program.update, v);
+  for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(next.at("f").data[i], update[i], 1e-9);
+  // The prediction has the size of the variable, and its weights chain.
+  ASSERT_TRUE(built.program.predict);
+  EXPECT_EQ(built.program.predict->type(built.program.predict->outputs[0].value), (Type{Elem::kReal, {196}}));
+  EXPECT_EQ(built.program.weights.size(), 8u);
+}
+
+TEST(Build, ConstraintsGiveTheAmountsByWhichTheyFail) {
+  Built built;
+  BuildText("amo 1\nproblem c\nvariable y : real[3] in simplex\nminimize sumsq(y)\nsubject to\n  cap: y <= 0.5\n  total: sum(y) == 2\n"
+            "  band: 0 <= y[0] <= 0.25\n", built);
+  ASSERT_EQ(Messages(built.diagnostics), "");
+  const Values v{{"y", {{Elem::kReal, {3}}, {0.75, 0.5, 0.25}}}};
+  EXPECT_EQ(Evaluated(built.program.constraints[0], v).at("amounts").data, (std::vector<double>{0.25, 0, 0}));
+  EXPECT_EQ(Evaluated(built.program.constraints[1], v).at("amounts").data, (std::vector<double>{0.5}));
+  EXPECT_EQ(Evaluated(built.program.constraints[2], v).at("amounts").data, (std::vector<double>{0, 0.5}));
+}
+
+// Projections: feasible, idempotent, and the variational inequality <x - Px, z - Px> <= 0 for z in the set.
+TEST(Build, SetsProject) {
+  std::mt19937_64 g(7);
+  std::normal_distribution<double> normal;
+  for (const char* set : {"box(-0.3, 0.4)", "nonnegative", "simplex", "ball(0.7)", "ballinf(0.2)"}) {
+    Built built;
+    BuildText(std::string("amo 1\nproblem s\nvariable y : real[6] in ") + set + "\nminimize sumsq(y)\n", built);
+    ASSERT_EQ(Messages(built.diagnostics), "") << set;
+    const auto project = [&](const std::vector<double>& x) {
+      return Evaluated(*built.program.project, {{"y", {{Elem::kReal, {6}}, x}}}).at("y").data;
+    };
+    for (int k = 0; k < 50; ++k) {
+      std::vector<double> x(6), z(6);
+      for (std::size_t i = 0; i < 6; ++i) x[i] = normal(g), z[i] = normal(g);
+      const std::vector<double> p = project(x), pp = project(p), q = project(z);
+      double inequality = 0;
+      for (std::size_t i = 0; i < 6; ++i) {
+        EXPECT_NEAR(pp[i], p[i], 1e-12) << set;
+        inequality += (x[i] - p[i]) * (q[i] - p[i]);
+      }
+      EXPECT_LE(inequality, 1e-12) << set;
+    }
+  }
+}
+
+TEST(Build, CompileSizeDoesNotGrowWithN) {
+  const auto nodes = [](int n) {
+    Built built;
+    BuildText("amo 1\nproblem chain\ndim n = " + std::to_string(n) + "\nvariable y : real[n]\n"
+              "minimize sum(i in 0..n - 1: 100 * (y[i + 1] - y[i]^2)^2 + (1 - y[i])^2)\n", built);
+    EXPECT_EQ(Messages(built.diagnostics), "");
+    return Gradient(*built.program.objective, {0}).nodes.size();
+  };
+  EXPECT_EQ(nodes(100), nodes(10000));
+}
+
+TEST(Build, NamesMistakesAtTheirPlace) {
+  const struct { const char* body; const char* expected; } kCases[] = {
+      {"variable y : real[3]\nminimize sum(y .* zz)\n", "`zz` is not declared"},
+      {"variable y : real[3]\nvariable w : real[4]\nminimize sum(y + w)\n", "operands of `+` have shapes `[3]` and `[4]`"},
+      {"variable y : real[3]\nminimize y\n", "the objective has shape `[3]`, not a single number"},
+      {"variable y : real[3]\nminimize sum(y * y)\n", "`*` of two vectors is ambiguous"},
+      {"variable y : real[3]\nminimize y[3]\n", "the index 3 leaves the axis of 3 entries"},
+      {"variable y : real[2, 2] in psd\nminimize sum(y)\n", "the set `psd` cannot be compiled yet"},
+  };
+  for (const auto& c : kCases) {
+    Built built;
+    BuildText(std::string("amo 1\nproblem p\n") + c.body, built);
+    EXPECT_NE(Messages(built.diagnostics).find(c.expected), std::string::npos) << c.body << Messages(built.diagnostics);
+  }
+}
+
+TEST(Build, EveryProgramBuildsOrIsRefused) {
+  int built_count = 0, count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("tests/programs")) {
+    if (entry.path().extension() != ".amo") continue;
+    Built built;
+    BuildFile(entry.path().string(), {}, built);
+    ++count;
+    if (!built.diagnostics.has_errors()) ++built_count;
+    for (const lang::Diagnostic& d : built.diagnostics.Sorted()) {
+      EXPECT_GT(d.span.end, d.span.begin) << entry.path() << d.message;
+      if (getenv("AMO_SHOW")) printf("%s: %s\n", entry.path().filename().c_str(), d.message.c_str());
+    }
+  }
+  EXPECT_GE(count, 50);
+  EXPECT_GE(built_count, 6);
+}
+
+}  // namespace
+}  // namespace amo::compiler
