@@ -2,17 +2,17 @@
 // The file: one header line "amo-kernel VERSION KEY SCRATCH SIZE SHA256", then the object's bytes.
 #include "compiler/cache.h"
 
+#include <fmt/format.h>
+#include <llvm/ADT/StringExtras.h>
+#include <llvm/Support/SHA256.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <bit>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
-
-#include <fmt/format.h>
-#include <llvm/ADT/StringExtras.h>
-#include <llvm/Support/SHA256.h>
-#include <unistd.h>
 
 #include "compiler/jit.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which nodes get a buffer: one pass forward for the cost of reading a node in place, one back for how often it is read.
+// Which nodes get a buffer: one pass forward for the cost of reading a node in place, one back for how often it is
+// read.
 #include <algorithm>
 
 #include "compiler/lower.h"

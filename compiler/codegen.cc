@@ -2,10 +2,10 @@
 // The kernel function: shared steps, the loop over tiles of instances, and the loops of each step.
 #include "compiler/codegen.h"
 
+#include <llvm/IR/Constants.h>
+
 #include <algorithm>
 #include <iterator>
-
-#include <llvm/IR/Constants.h>
 
 #include "compiler/check.h"
 #include "compiler/codegen_emitter.h"
@@ -124,11 +124,16 @@ void Emitter::EmitStep(const Step& step) {
         return Values{};
       });
       return;
-    case StepKind::kReduce: return EmitReduce(step);
-    case StepKind::kArg: return EmitArg(step);
-    case StepKind::kScan: return EmitScan(step);
-    case StepKind::kScatter: return EmitScatter(step);
-    case StepKind::kSort: return EmitSort(step);
+    case StepKind::kReduce:
+      return EmitReduce(step);
+    case StepKind::kArg:
+      return EmitArg(step);
+    case StepKind::kScan:
+      return EmitScan(step);
+    case StepKind::kScatter:
+      return EmitScatter(step);
+    case StepKind::kSort:
+      return EmitSort(step);
   }
 }
 
@@ -142,8 +147,8 @@ bool Emitter::WorthJamming(const Step& step) {
     const Expr& x = p_.at(e);
     if (++nodes > 40) return;
     if (x.kind == ExprKind::kOp) {
-      static constexpr Op kCheap[] = {Op::kNeg,    Op::kAdd, Op::kSub, Op::kMul,   Op::kDiv,
-                                      Op::kSelect, Op::kMax, Op::kMin, Op::kAbs,   Op::kToReal};
+      static constexpr Op kCheap[] = {Op::kNeg,    Op::kAdd, Op::kSub, Op::kMul, Op::kDiv,
+                                      Op::kSelect, Op::kMax, Op::kMin, Op::kAbs, Op::kToReal};
       cheap = cheap && std::find(std::begin(kCheap), std::end(kCheap), x.op) != std::end(kCheap);
     }
     for (std::int32_t a : x.args) self(self, a);
@@ -166,7 +171,8 @@ void Emitter::EmitReduce(const Step& step) {
       acc = Nest(step.inner, 0, outer, acc, [&](const Values& now) {
         Values next;
         for (copy_ = 0; copy_ < copies_used_; ++copy_) {
-          next.push_back(Combine(step.op, elem, now[static_cast<std::size_t>(copy_)], EvalVarying(s.value, step.varies)));
+          Val* value = EvalVarying(s.value, step.varies);
+          next.push_back(Combine(step.op, elem, now[static_cast<std::size_t>(copy_)], value));
         }
         copy_ = 0;
         return next;
@@ -320,7 +326,8 @@ void Emitter::Run() {
   arguments(1, p_.outputs.size(), output_data_, output_stride_);
   base_.assign(p_.buffers.size(), scratch);
   for (std::size_t k = 0; k < base_.size(); ++k) {
-    if (plan_.offset[k] >= 0) base_[k] = b_.CreateConstGEP1_64(b_.getInt8Ty(), scratch, static_cast<std::uint64_t>(plan_.offset[k]));
+    if (plan_.offset[k] < 0) continue;
+    base_[k] = b_.CreateConstGEP1_64(b_.getInt8Ty(), scratch, static_cast<std::uint64_t>(plan_.offset[k]));
   }
   for (std::size_t k = 0; k < p_.inputs.size(); ++k) {
     const auto buffer = static_cast<std::size_t>(p_.inputs[k]);

@@ -2,19 +2,19 @@
 #ifndef AMO_COMPILER_CODEGEN_H_
 #define AMO_COMPILER_CODEGEN_H_
 
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
-#include <llvm/IR/LLVMContext.h>
-#include <llvm/IR/Module.h>
-
 #include "compiler/kernel.h"
 #include "compiler/loop.h"
 
-// Loop program to LLVM IR: one function `amo_kernel` with the signature of KernelFunction. `lanes` instances (a power of
-// two) are worked on at once: their entries lie side by side in scratch ([entry][lane]), where a tile of inputs is
+// Loop program to LLVM IR: one function `amo_kernel` with the signature of KernelFunction. `lanes` instances (a power
+// of two) are worked on at once: their entries lie side by side in scratch ([entry][lane]), where a tile of inputs is
 // brought first.
 namespace amo::compiler {
 

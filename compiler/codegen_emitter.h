@@ -2,11 +2,11 @@
 #ifndef AMO_COMPILER_CODEGEN_EMITTER_H_
 #define AMO_COMPILER_CODEGEN_EMITTER_H_
 
+#include <llvm/IR/IRBuilder.h>
+
 #include <functional>
 #include <unordered_map>
 #include <vector>
-
-#include <llvm/IR/IRBuilder.h>
 
 #include "compiler/codegen.h"
 #include "compiler/vector_math.h"
@@ -81,7 +81,7 @@ class Emitter {
   unsigned lanes_;
   llvm::Type* real_;
   llvm::Function* function_ = nullptr;
-  Values base_;            // of each buffer
+  Values base_;  // of each buffer
   Values input_data_, input_stride_, output_data_, output_stride_;
 
   // Loop variables by depth, and the values of expressions by the deepest loop variable in them; both for each copy of

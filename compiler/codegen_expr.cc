@@ -12,9 +12,12 @@ using Val = llvm::Value;
 
 llvm::Type* Emitter::ScalarType(Elem elem) {
   switch (elem) {
-    case Elem::kReal: return real_;
-    case Elem::kInt: return b_.getInt64Ty();
-    case Elem::kBool: return b_.getInt1Ty();
+    case Elem::kReal:
+      return real_;
+    case Elem::kInt:
+      return b_.getInt64Ty();
+    case Elem::kBool:
+      return b_.getInt1Ty();
   }
   return real_;
 }
@@ -23,9 +26,12 @@ llvm::Type* Emitter::MemoryType(Elem elem) { return elem == Elem::kBool ? b_.get
 
 std::int64_t Emitter::EntryBytes(Elem elem) {
   switch (elem) {
-    case Elem::kReal: return f64_ ? 8 : 4;
-    case Elem::kInt: return 8;
-    case Elem::kBool: return 1;
+    case Elem::kReal:
+      return f64_ ? 8 : 4;
+    case Elem::kInt:
+      return 8;
+    case Elem::kBool:
+      return 1;
   }
   return 8;
 }
@@ -179,12 +185,18 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
     return IsVector(x) ? llvm::FixedVectorType::get(t, lanes_) : t;
   };
   switch (op) {
-    case Op::kNeg: return from == Elem::kReal ? b_.CreateFNeg(x) : b_.CreateNeg(x);
-    case Op::kExp: return math.Exp(x);
-    case Op::kLog: return math.Log(x);
-    case Op::kExpm1: return math.Expm1(x);
-    case Op::kLog1p: return math.Log1p(x);
-    case Op::kSqrt: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
+    case Op::kNeg:
+      return from == Elem::kReal ? b_.CreateFNeg(x) : b_.CreateNeg(x);
+    case Op::kExp:
+      return math.Exp(x);
+    case Op::kLog:
+      return math.Log(x);
+    case Op::kExpm1:
+      return math.Expm1(x);
+    case Op::kLog1p:
+      return math.Log1p(x);
+    case Op::kSqrt:
+      return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, x);
     case Op::kAbs:
       return from == Elem::kReal ? b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x)
                                  : b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, b_.getInt1(false));
@@ -197,20 +209,34 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
       v = b_.CreateSelect(b_.CreateFCmpOLT(x, number(0)), number(-1), v);
       return b_.CreateSelect(b_.CreateFCmpOGT(x, number(0)), number(1), v);
     }
-    case Op::kFloor: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
-    case Op::kSin: return math.Sin(x);
-    case Op::kCos: return math.Cos(x);
-    case Op::kTan: return math.Tan(x);
-    case Op::kAsin: return math.Libm("asin", {x});
-    case Op::kAcos: return math.Libm("acos", {x});
-    case Op::kAtan: return math.Libm("atan", {x});
-    case Op::kSinh: return math.Sinh(x);
-    case Op::kCosh: return math.Cosh(x);
-    case Op::kTanh: return math.Tanh(x);
-    case Op::kSigmoid: return math.Sigmoid(x);
-    case Op::kSoftplus: return math.Softplus(x);
-    case Op::kErf: return math.Libm("erf", {x});
-    case Op::kNot: return b_.CreateNot(x);
+    case Op::kFloor:
+      return b_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, x);
+    case Op::kSin:
+      return math.Sin(x);
+    case Op::kCos:
+      return math.Cos(x);
+    case Op::kTan:
+      return math.Tan(x);
+    case Op::kAsin:
+      return math.Libm("asin", {x});
+    case Op::kAcos:
+      return math.Libm("acos", {x});
+    case Op::kAtan:
+      return math.Libm("atan", {x});
+    case Op::kSinh:
+      return math.Sinh(x);
+    case Op::kCosh:
+      return math.Cosh(x);
+    case Op::kTanh:
+      return math.Tanh(x);
+    case Op::kSigmoid:
+      return math.Sigmoid(x);
+    case Op::kSoftplus:
+      return math.Softplus(x);
+    case Op::kErf:
+      return math.Libm("erf", {x});
+    case Op::kNot:
+      return b_.CreateNot(x);
     case Op::kToReal:
       if (from == Elem::kReal) return x;
       return from == Elem::kInt ? b_.CreateSIToFP(x, sized(real_)) : b_.CreateUIToFP(x, sized(real_));
@@ -218,13 +244,43 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
       if (from == Elem::kInt) return x;
       if (from == Elem::kBool) return b_.CreateZExt(x, sized(b_.getInt64Ty()));
       return b_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {sized(b_.getInt64Ty()), x->getType()}, {x});
-    case Op::kName: case Op::kInput: case Op::kNumber: case Op::kIota: case Op::kStop: case Op::kAdd:
-    case Op::kSub: case Op::kMul: case Op::kDiv: case Op::kMod: case Op::kPow: case Op::kMax: case Op::kMin:
-    case Op::kAtan2: case Op::kEq: case Op::kNe: case Op::kLt: case Op::kLe: case Op::kAnd: case Op::kOr:
-    case Op::kSelect: case Op::kBroadcast: case Op::kReshape: case Op::kSlice: case Op::kPad:
-    case Op::kConcat: case Op::kReduceSum: case Op::kReduceProd: case Op::kReduceMax: case Op::kReduceMin:
-    case Op::kArgMax: case Op::kArgMin: case Op::kCumSum: case Op::kSort: case Op::kArgSort: case Op::kDot:
-    case Op::kGather: case Op::kScatter:
+    case Op::kInput:
+    case Op::kNumber:
+    case Op::kIota:
+    case Op::kStop:
+    case Op::kAdd:
+    case Op::kSub:
+    case Op::kMul:
+    case Op::kDiv:
+    case Op::kMod:
+    case Op::kPow:
+    case Op::kMax:
+    case Op::kMin:
+    case Op::kAtan2:
+    case Op::kEq:
+    case Op::kNe:
+    case Op::kLt:
+    case Op::kLe:
+    case Op::kAnd:
+    case Op::kOr:
+    case Op::kSelect:
+    case Op::kBroadcast:
+    case Op::kReshape:
+    case Op::kSlice:
+    case Op::kPad:
+    case Op::kConcat:
+    case Op::kReduceSum:
+    case Op::kReduceProd:
+    case Op::kReduceMax:
+    case Op::kReduceMin:
+    case Op::kArgMax:
+    case Op::kArgMin:
+    case Op::kCumSum:
+    case Op::kSort:
+    case Op::kArgSort:
+    case Op::kDot:
+    case Op::kGather:
+    case Op::kScatter:
       break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());
@@ -242,17 +298,23 @@ Val* Emitter::IntMod(Val* x, Val* y) {
 Val* Emitter::Binary(Op op, Elem elem, Val* x, Val* y) {
   const bool real = elem == Elem::kReal, boolean = elem == Elem::kBool;
   switch (op) {
-    case Op::kAdd: return real ? b_.CreateFAdd(x, y) : b_.CreateAdd(x, y);
-    case Op::kSub: return real ? b_.CreateFSub(x, y) : b_.CreateSub(x, y);
-    case Op::kMul: return real ? b_.CreateFMul(x, y) : b_.CreateMul(x, y);
-    case Op::kDiv: return b_.CreateFDiv(x, y);
+    case Op::kAdd:
+      return real ? b_.CreateFAdd(x, y) : b_.CreateAdd(x, y);
+    case Op::kSub:
+      return real ? b_.CreateFSub(x, y) : b_.CreateSub(x, y);
+    case Op::kMul:
+      return real ? b_.CreateFMul(x, y) : b_.CreateMul(x, y);
+    case Op::kDiv:
+      return b_.CreateFDiv(x, y);
     case Op::kMod: {
       if (!real) return IntMod(x, y);
       Val* floor = b_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, b_.CreateFDiv(x, y));
       return b_.CreateFSub(x, b_.CreateFMul(y, floor));
     }
-    case Op::kPow: return VectorMath(b_, module_, x->getType()).Libm("pow", {x, y});
-    case Op::kAtan2: return VectorMath(b_, module_, x->getType()).Libm("atan2", {x, y});
+    case Op::kPow:
+      return VectorMath(b_, module_, x->getType()).Libm("pow", {x, y});
+    case Op::kAtan2:
+      return VectorMath(b_, module_, x->getType()).Libm("atan2", {x, y});
     case Op::kMax:
       if (boolean) return b_.CreateOr(x, y);
       if (!real) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, x, y);
@@ -261,20 +323,63 @@ Val* Emitter::Binary(Op op, Elem elem, Val* x, Val* y) {
       if (boolean) return b_.CreateAnd(x, y);
       if (!real) return b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, x, y);
       return b_.CreateSelect(b_.CreateOr(b_.CreateFCmpOLT(x, y), b_.CreateFCmpUNO(x, x)), x, y);
-    case Op::kEq: return real ? b_.CreateFCmpOEQ(x, y) : b_.CreateICmpEQ(x, y);
-    case Op::kNe: return real ? b_.CreateFCmpUNE(x, y) : b_.CreateICmpNE(x, y);
-    case Op::kLt: return real ? b_.CreateFCmpOLT(x, y) : boolean ? b_.CreateICmpULT(x, y) : b_.CreateICmpSLT(x, y);
-    case Op::kLe: return real ? b_.CreateFCmpOLE(x, y) : boolean ? b_.CreateICmpULE(x, y) : b_.CreateICmpSLE(x, y);
-    case Op::kAnd: return b_.CreateAnd(x, y);
-    case Op::kOr: return b_.CreateOr(x, y);
-    case Op::kName: case Op::kInput: case Op::kNumber: case Op::kIota: case Op::kNeg: case Op::kExp:
-    case Op::kLog: case Op::kExpm1: case Op::kLog1p: case Op::kSqrt: case Op::kAbs: case Op::kSign:
-    case Op::kFloor: case Op::kSin: case Op::kCos: case Op::kTan: case Op::kAsin: case Op::kAcos:
-    case Op::kAtan: case Op::kSinh: case Op::kCosh: case Op::kTanh: case Op::kSigmoid: case Op::kSoftplus:
-    case Op::kErf: case Op::kNot: case Op::kToReal: case Op::kToInt: case Op::kStop: case Op::kSelect:
-    case Op::kBroadcast: case Op::kReshape: case Op::kSlice: case Op::kPad: case Op::kConcat:
-    case Op::kReduceSum: case Op::kReduceProd: case Op::kReduceMax: case Op::kReduceMin: case Op::kArgMax:
-    case Op::kArgMin: case Op::kCumSum: case Op::kSort: case Op::kArgSort: case Op::kDot: case Op::kGather:
+    case Op::kEq:
+      return real ? b_.CreateFCmpOEQ(x, y) : b_.CreateICmpEQ(x, y);
+    case Op::kNe:
+      return real ? b_.CreateFCmpUNE(x, y) : b_.CreateICmpNE(x, y);
+    case Op::kLt:
+      return real ? b_.CreateFCmpOLT(x, y) : boolean ? b_.CreateICmpULT(x, y) : b_.CreateICmpSLT(x, y);
+    case Op::kLe:
+      return real ? b_.CreateFCmpOLE(x, y) : boolean ? b_.CreateICmpULE(x, y) : b_.CreateICmpSLE(x, y);
+    case Op::kAnd:
+      return b_.CreateAnd(x, y);
+    case Op::kOr:
+      return b_.CreateOr(x, y);
+    case Op::kInput:
+    case Op::kNumber:
+    case Op::kIota:
+    case Op::kNeg:
+    case Op::kExp:
+    case Op::kLog:
+    case Op::kExpm1:
+    case Op::kLog1p:
+    case Op::kSqrt:
+    case Op::kAbs:
+    case Op::kSign:
+    case Op::kFloor:
+    case Op::kSin:
+    case Op::kCos:
+    case Op::kTan:
+    case Op::kAsin:
+    case Op::kAcos:
+    case Op::kAtan:
+    case Op::kSinh:
+    case Op::kCosh:
+    case Op::kTanh:
+    case Op::kSigmoid:
+    case Op::kSoftplus:
+    case Op::kErf:
+    case Op::kNot:
+    case Op::kToReal:
+    case Op::kToInt:
+    case Op::kStop:
+    case Op::kSelect:
+    case Op::kBroadcast:
+    case Op::kReshape:
+    case Op::kSlice:
+    case Op::kPad:
+    case Op::kConcat:
+    case Op::kReduceSum:
+    case Op::kReduceProd:
+    case Op::kReduceMax:
+    case Op::kReduceMin:
+    case Op::kArgMax:
+    case Op::kArgMin:
+    case Op::kCumSum:
+    case Op::kSort:
+    case Op::kArgSort:
+    case Op::kDot:
+    case Op::kGather:
     case Op::kScatter:
       break;
   }

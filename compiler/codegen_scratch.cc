@@ -29,9 +29,12 @@ void TouchLoads(const LoopProgram& p, std::int32_t e, std::int64_t step, std::ve
 
 std::int64_t EntryBytes(Elem elem, Precision precision) {
   switch (elem) {
-    case Elem::kReal: return precision == Precision::kF64 ? 8 : 4;
-    case Elem::kInt: return 8;
-    case Elem::kBool: return 1;
+    case Elem::kReal:
+      return precision == Precision::kF64 ? 8 : 4;
+    case Elem::kInt:
+      return 8;
+    case Elem::kBool:
+      return 1;
   }
   return 8;
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Between the caller's rows (one instance after the other) and the tiles of the scratch ([entry][lane]): blocks of
 // lanes x lanes entries are transposed in registers, what little remains goes one by one.
+#include <llvm/IR/Constants.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <llvm/IR/Constants.h>
 
 #include "compiler/codegen_emitter.h"
 
@@ -24,9 +24,7 @@ std::int64_t Transposed(std::int64_t count, std::int64_t lanes) {
 
 }  // namespace
 
-bool Emitter::Transposes(const Buffer& b) const {
-  return b.elem == Elem::kReal && InLanes(b);
-}
+bool Emitter::Transposes(const Buffer& b) const { return b.elem == Elem::kReal && InLanes(b); }
 
 // log2(lanes) rounds, each interleaving row i with row i + lanes / 2.
 Values Emitter::Transpose(Values rows) {
@@ -76,19 +74,21 @@ void Emitter::TileInOne(std::size_t input, Val* tile, Val* last) {
                                      b_.getInt64(static_cast<std::uint64_t>(first))});
   }
   if (first == b.count) return;
-  Loop(b_.getInt64(0), b_.getInt64(lanes_), 1, {},
-       [&](Val* lane, const Values&) {
-         Val *from = row_of(lane), *to = b_.CreateGEP(type, base_[buffer], lane);
-         Loop(b_.getInt64(static_cast<std::uint64_t>(first)), b_.getInt64(static_cast<std::uint64_t>(b.count)), 1, {},
-              [&](Val* i, const Values&) {
-                Val* v = b_.CreateLoad(type, b_.CreateGEP(type, from, i));
-                b_.CreateStore(v, b_.CreateGEP(type, to, b_.CreateMul(i, b_.getInt64(lanes_))));
-                return Values{};
-              },
-              false);
-         return Values{};
-       },
-       false);
+  Loop(
+      b_.getInt64(0), b_.getInt64(lanes_), 1, {},
+      [&](Val* lane, const Values&) {
+        Val *from = row_of(lane), *to = b_.CreateGEP(type, base_[buffer], lane);
+        Loop(
+            b_.getInt64(static_cast<std::uint64_t>(first)), b_.getInt64(static_cast<std::uint64_t>(b.count)), 1, {},
+            [&](Val* i, const Values&) {
+              Val* v = b_.CreateLoad(type, b_.CreateGEP(type, from, i));
+              b_.CreateStore(v, b_.CreateGEP(type, to, b_.CreateMul(i, b_.getInt64(lanes_))));
+              return Values{};
+            },
+            false);
+        return Values{};
+      },
+      false);
 }
 
 void Emitter::TileOut(Val* tile, Val* valid) {
@@ -146,40 +146,43 @@ llvm::Function* Emitter::TileHelper(bool in) {
     rows.push_back(b_.CreateGEP(real_, data, b_.CreateMul(row, stride)));
     numbers.push_back(b_.getInt32(l));
   }
-  Loop(b_.getInt64(0), count, lanes_, {}, [&](Val* at, const Values&) {
-    Val* left = b_.CreateSub(count, at);
-    Val* mask = b_.CreateICmpULT(llvm::ConstantVector::get(numbers),
-                                 b_.CreateVectorSplat(lanes_, b_.CreateTrunc(left, b_.getInt32Ty())));
-    const auto from_row = [&](unsigned l) { return b_.CreateGEP(real_, rows[l], at); };
-    const auto in_tile = [&](unsigned e) {
-      Val* index = b_.CreateMul(b_.CreateAdd(at, b_.getInt64(e)), b_.getInt64(lanes_));
-      return b_.CreateGEP(real_, scratch, index);
-    };
-    Values block;
-    for (unsigned k = 0; k < lanes_; ++k) {
-      block.push_back(in ? static_cast<Val*>(b_.CreateMaskedLoad(vector, from_row(k), entry, mask,
-                                                                 llvm::Constant::getNullValue(vector)))
-                         : b_.CreateAlignedLoad(vector, in_tile(k), line));
-    }
-    block = Transpose(std::move(block));
-    if (in) {
-      for (unsigned k = 0; k < lanes_; ++k) b_.CreateAlignedStore(block[k], in_tile(k), line);
-      return Values{};
-    }
-    // Plain stores where the block is full: masked ones are slow on some machines.
-    auto* whole = llvm::BasicBlock::Create(context_, "whole", helper);
-    auto* part = llvm::BasicBlock::Create(context_, "part", helper);
-    auto* next = llvm::BasicBlock::Create(context_, "next", helper);
-    b_.CreateCondBr(b_.CreateICmpSGE(left, b_.getInt64(lanes_)), whole, part);
-    b_.SetInsertPoint(whole);
-    for (unsigned k = 0; k < lanes_; ++k) b_.CreateAlignedStore(block[k], from_row(k), entry);
-    b_.CreateBr(next);
-    b_.SetInsertPoint(part);
-    for (unsigned k = 0; k < lanes_; ++k) b_.CreateMaskedStore(block[k], from_row(k), entry, mask);
-    b_.CreateBr(next);
-    b_.SetInsertPoint(next);
-    return Values{};
-  }, false);
+  Loop(
+      b_.getInt64(0), count, lanes_, {},
+      [&](Val* at, const Values&) {
+        Val* left = b_.CreateSub(count, at);
+        Val* mask = b_.CreateICmpULT(llvm::ConstantVector::get(numbers),
+                                     b_.CreateVectorSplat(lanes_, b_.CreateTrunc(left, b_.getInt32Ty())));
+        const auto from_row = [&](unsigned l) { return b_.CreateGEP(real_, rows[l], at); };
+        const auto in_tile = [&](unsigned e) {
+          Val* index = b_.CreateMul(b_.CreateAdd(at, b_.getInt64(e)), b_.getInt64(lanes_));
+          return b_.CreateGEP(real_, scratch, index);
+        };
+        Values block;
+        for (unsigned k = 0; k < lanes_; ++k) {
+          block.push_back(in ? static_cast<Val*>(b_.CreateMaskedLoad(vector, from_row(k), entry, mask,
+                                                                     llvm::Constant::getNullValue(vector)))
+                             : b_.CreateAlignedLoad(vector, in_tile(k), line));
+        }
+        block = Transpose(std::move(block));
+        if (in) {
+          for (unsigned k = 0; k < lanes_; ++k) b_.CreateAlignedStore(block[k], in_tile(k), line);
+          return Values{};
+        }
+        // Plain stores where the block is full: masked ones are slow on some machines.
+        auto* whole = llvm::BasicBlock::Create(context_, "whole", helper);
+        auto* part = llvm::BasicBlock::Create(context_, "part", helper);
+        auto* next = llvm::BasicBlock::Create(context_, "next", helper);
+        b_.CreateCondBr(b_.CreateICmpSGE(left, b_.getInt64(lanes_)), whole, part);
+        b_.SetInsertPoint(whole);
+        for (unsigned k = 0; k < lanes_; ++k) b_.CreateAlignedStore(block[k], from_row(k), entry);
+        b_.CreateBr(next);
+        b_.SetInsertPoint(part);
+        for (unsigned k = 0; k < lanes_; ++k) b_.CreateMaskedStore(block[k], from_row(k), entry, mask);
+        b_.CreateBr(next);
+        b_.SetInsertPoint(next);
+        return Values{};
+      },
+      false);
   b_.CreateRetVoid();
   function_ = outer;
   return helper;
@@ -191,21 +194,23 @@ void Emitter::TileOutRows(std::size_t output, Val* tile, Val* valid, std::int64_
   const Buffer& b = p_.buffers[buffer];
   llvm::Type* type = MemoryType(b.elem);
   const unsigned width = InLanes(b) ? lanes_ : 1;
-  Loop(b_.getInt64(0), valid, 1, {},
-       [&](Val* lane, const Values&) {
-         Val* instance = b_.CreateAdd(tile, lane);
-         Val* to = b_.CreateGEP(type, output_data_[output], b_.CreateMul(instance, output_stride_[output]));
-         Val* from = width > 1 ? b_.CreateGEP(type, base_[buffer], lane) : base_[buffer];
-         Loop(b_.getInt64(static_cast<std::uint64_t>(first)), b_.getInt64(static_cast<std::uint64_t>(b.count)), 1, {},
-              [&](Val* i, const Values&) {
-                Val* v = b_.CreateLoad(type, b_.CreateGEP(type, from, b_.CreateMul(i, b_.getInt64(width))));
-                b_.CreateStore(v, b_.CreateGEP(type, to, i));
-                return Values{};
-              },
-              false);
-         return Values{};
-       },
-       false);
+  Loop(
+      b_.getInt64(0), valid, 1, {},
+      [&](Val* lane, const Values&) {
+        Val* instance = b_.CreateAdd(tile, lane);
+        Val* to = b_.CreateGEP(type, output_data_[output], b_.CreateMul(instance, output_stride_[output]));
+        Val* from = width > 1 ? b_.CreateGEP(type, base_[buffer], lane) : base_[buffer];
+        Loop(
+            b_.getInt64(static_cast<std::uint64_t>(first)), b_.getInt64(static_cast<std::uint64_t>(b.count)), 1, {},
+            [&](Val* i, const Values&) {
+              Val* v = b_.CreateLoad(type, b_.CreateGEP(type, from, b_.CreateMul(i, b_.getInt64(width))));
+              b_.CreateStore(v, b_.CreateGEP(type, to, i));
+              return Values{};
+            },
+            false);
+        return Values{};
+      },
+      false);
 }
 
 }  // namespace amo::compiler

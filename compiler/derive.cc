@@ -54,6 +54,7 @@ Value Rebroadcast(Builder& b, Value v, const Axes& axes, const Shape& shape) {
 // 1 at the first entry that attains a maximum or minimum over `axes`, else 0.
 Value Winner(Builder& b, const Node& n, Value x) {
   const Shape shape = b.shape(x);
+  if (Count(shape) == 0) return b.Filled(0, shape);  // nothing wins over nothing
   Axes order, back(shape.size());
   for (std::size_t d = 0; d < shape.size(); ++d) {
     if (!std::binary_search(n.attr.begin(), n.attr.end(), static_cast<std::int64_t>(d))) order.push_back(static_cast<std::int64_t>(d));
@@ -85,7 +86,8 @@ std::int64_t Lead(const Builder& b, Value v) { return static_cast<std::int64_t>(
 // Suffix sums along the last axis: total - cumsum + x.
 Value SuffixSum(Builder& b, Value g) {
   const Axes last{Lead(b, g)};
-  const Value total = Rebroadcast(b, b.Reduce(Op::kReduceSum, g, last), last, b.shape(g));
+  const Value sum = b.Reduce(Op::kReduceSum, g, last);
+  const Value total = Rebroadcast(b, sum, last, b.shape(g));
   return b.Add(b.Sub(total, b.Along(Op::kCumSum, g)), g);
 }
 

@@ -145,10 +145,7 @@ void Indexed(const Node& n, const Tensor& x, const Tensor& index, Tensor& out) {
   const std::int64_t outer = Count({long_shape.begin(), long_shape.begin() + lead});
   const std::int64_t tail = Count({long_shape.begin() + lead + 1, long_shape.end()});
   const std::int64_t steps = Count({index.type.shape.begin() + lead, index.type.shape.end()});
-  if (gather && depth == 0) {
-    std::fill(out.data.begin(), out.data.end(), 0);
-    return;
-  }
+  if (depth == 0) return;  // nothing to read, nothing to add to: zeros stay
   for (std::int64_t l = 0; l < outer; ++l) {
     for (std::int64_t s = 0; s < steps; ++s) {
       const auto at = std::clamp<std::int64_t>(static_cast<std::int64_t>(index.data[Z(l * steps + s)]), 0, depth - 1);

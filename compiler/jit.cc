@@ -3,10 +3,6 @@
 // object, with this process's symbols (libm) in reach.
 #include "compiler/jit.h"
 
-#include <algorithm>
-#include <mutex>
-#include <vector>
-
 #include <llvm/Config/llvm-config.h>
 #include <llvm/ExecutionEngine/Orc/LLJIT.h>
 #include <llvm/IR/LegacyPassManager.h>
@@ -18,6 +14,10 @@
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
 
 #include "compiler/check.h"
 
@@ -38,9 +38,9 @@ std::unique_ptr<llvm::TargetMachine> NewMachine() {
   std::string error;
   const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
   AMO_CHECK(target, "(%s)", error.c_str());
-  return std::unique_ptr<llvm::TargetMachine>(
-      target->createTargetMachine(triple, TheHost().cpu, TheHost().features, {}, llvm::Reloc::PIC_,
-                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(triple, TheHost().cpu, TheHost().features, {},
+                                                                          llvm::Reloc::PIC_, llvm::CodeModel::Small,
+                                                                          llvm::CodeGenOptLevel::Default, true));
 }
 
 std::string Emit(llvm::Module& module, llvm::CodeGenFileType type) {

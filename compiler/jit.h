@@ -2,11 +2,11 @@
 #ifndef AMO_COMPILER_JIT_H_
 #define AMO_COMPILER_JIT_H_
 
+#include <llvm/IR/Module.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
-
-#include <llvm/IR/Module.h>
 
 // The machine we compile for (the one we run on), the optimizer, and the loading of objects.
 namespace amo::compiler {

@@ -2,11 +2,11 @@
 // The way from a function to machine code, and its steps as text.
 #include "compiler/kernel.h"
 
-#include <bit>
-#include <chrono>
-
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/Support/raw_ostream.h>
+
+#include <bit>
+#include <chrono>
 
 #include "compiler/cache.h"
 #include "compiler/check.h"

@@ -2,11 +2,11 @@
 // Expressions are made here, each once, with the index arithmetic simplified; and printed.
 #include "compiler/loop.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <utility>
-
-#include <fmt/format.h>
 
 namespace amo::compiler {
 namespace {

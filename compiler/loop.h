@@ -37,8 +37,8 @@ struct Expr {
   double number = 0;
   // What follows from the above.
   bool varies = false;
-  int depth = 0;                        // the deepest loop variable in it
-  std::int64_t least = 0, greatest = 0; // the values that an index can have; least > greatest: not known
+  int depth = 0;                         // the deepest loop variable in it
+  std::int64_t least = 0, greatest = 0;  // the values that an index can have; least > greatest: not known
 };
 
 enum class Place : std::uint8_t { kInput, kShared, kInstance };
@@ -48,7 +48,7 @@ struct Buffer {
   Elem elem;
   std::int64_t count;
   bool varies;
-  int input = -1;        // kInput
+  int input = -1;  // kInput
   std::string name;
   std::int64_t first = -1, last = -1;  // the steps that write it first and read it last
 };

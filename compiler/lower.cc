@@ -243,8 +243,9 @@ class Lowering {
 
   void Map(std::size_t i, int buffer) {
     const Shape& shape = f_.nodes[i].type.shape;
-    Store1(varies_[i], buffer, shape, [&](const Index& x) { return Linear(x, shape); },
-           [&](const Index& x) { return Compute(f_.nodes[i], x); });
+    Store1(
+        varies_[i], buffer, shape, [&](const Index& x) { return Linear(x, shape); },
+        [&](const Index& x) { return Compute(f_.nodes[i], x); });
     buffer_[i] = buffer;
   }
 
@@ -255,12 +256,13 @@ class Lowering {
     for (Value part : n.args) {
       memo_.clear();
       const Shape& shape = f_.type(part).shape;
-      Store1(varies_[i], b, shape,
-             [&](Index x) {
-               x[Z(n.attr[0])] = p_.IndexAdd(x[Z(n.attr[0])], start);
-               return Linear(x, n.type.shape);
-             },
-             [&](const Index& x) { return Read(part, x); });
+      Store1(
+          varies_[i], b, shape,
+          [&](Index x) {
+            x[Z(n.attr[0])] = p_.IndexAdd(x[Z(n.attr[0])], start);
+            return Linear(x, n.type.shape);
+          },
+          [&](const Index& x) { return Read(part, x); });
       start += shape[Z(n.attr[0])];
     }
     buffer_[i] = b;
@@ -303,8 +305,8 @@ class Lowering {
     for (std::int64_t label : l.a) ia.push_back(var[label]);
     for (std::int64_t label : l.b) ib.push_back(var[label]);
     const bool empty = Count(inner) == 0;
-    const std::int32_t value = empty ? p_.Const(0, Elem::kReal)
-                                     : p_.Apply(Op::kMul, Elem::kReal, {Read(n.args[0], ia), Read(n.args[1], ib)});
+    const std::int32_t value =
+        empty ? p_.Const(0, Elem::kReal) : p_.Apply(Op::kMul, Elem::kReal, {Read(n.args[0], ia), Read(n.args[1], ib)});
     const int b = NewBuffer(i, n.type.elem);
     buffer_[i] = b;
     const std::int32_t at = Linear(Vars(n.type.shape), n.type.shape);
@@ -322,7 +324,11 @@ class Lowering {
     const std::int32_t value = Read(n.args[0], vars);
     const int b = NewBuffer(i, n.type.elem);
     buffer_[i] = b;
-    Push({StepKind::kScan, Op::kReduceSum, varies_[i], {all.begin(), all.end() - 1}, {all.back()},
+    Push({StepKind::kScan,
+          Op::kReduceSum,
+          varies_[i],
+          {all.begin(), all.end() - 1},
+          {all.back()},
           {{b, Linear(vars, all), value}}});
   }
 
@@ -347,8 +353,9 @@ class Lowering {
     const Node& n = f_.nodes[i];
     const int b = NewBuffer(i, n.type.elem);
     const Shape& shape = n.type.shape;
-    Store1(varies_[i], b, shape, [&](const Index& x) { return Linear(x, shape); },
-           [&](const Index&) { return p_.Const(0, n.type.elem); });
+    Store1(
+        varies_[i], b, shape, [&](const Index& x) { return Linear(x, shape); },
+        [&](const Index&) { return p_.Const(0, n.type.elem); });
     const Shape& from = f_.type(n.args[1]).shape;
     const auto rank = static_cast<std::ptrdiff_t>(f_.type(n.args[0]).shape.size());
     buffer_[i] = b;
@@ -364,9 +371,9 @@ class Lowering {
   const Function& f_;
   LoopProgram p_;
   std::vector<bool> varies_, keep_;
-  std::vector<int> buffer_;                               // of each node, or -1
+  std::vector<int> buffer_;  // of each node, or -1
   std::map<std::pair<std::size_t, Index>, std::int32_t> memo_;
-  Step* fuse_ = nullptr;                                  // the step that the next one may join
+  Step* fuse_ = nullptr;  // the step that the next one may join
   bool fusable_ = true;
 };
 

@@ -10,8 +10,8 @@
 // Function to loop program. Every node is either read in place by the loops of its users or given a buffer of its own.
 namespace amo::compiler {
 
-// Which nodes get a buffer: those that need memory (reductions, contractions, what is gathered from, outputs), and those
-// whose recomputation would cost more than a load.
+// Which nodes get a buffer: those that need memory (reductions, contractions, what is gathered from, outputs), and
+// those whose recomputation would cost more than a load.
 std::vector<bool> ChooseBuffers(const Function& function);
 
 LoopProgram Lower(const Function& function);

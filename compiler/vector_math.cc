@@ -3,10 +3,10 @@
 // cos after fdlibm's kernels with a three-term Cody-Waite reduction. Everything else is composed of these.
 #include "compiler/vector_math.h"
 
+#include <llvm/IR/Intrinsics.h>
+
 #include <cmath>
 #include <string>
-
-#include <llvm/IR/Intrinsics.h>
 
 namespace amo::compiler {
 
@@ -25,9 +25,7 @@ Val* VectorMath::C(double v) { return llvm::ConstantFP::get(real_, v); }
 
 Val* VectorMath::CI(std::int64_t v) { return llvm::ConstantInt::get(int_, static_cast<std::uint64_t>(v), true); }
 
-Val* VectorMath::Fma(Val* a, Val* b, Val* c) {
-  return b_.CreateIntrinsic(llvm::Intrinsic::fma, {real_}, {a, b, c});
-}
+Val* VectorMath::Fma(Val* a, Val* b, Val* c) { return b_.CreateIntrinsic(llvm::Intrinsic::fma, {real_}, {a, b, c}); }
 
 Val* VectorMath::Poly(Val* x, std::initializer_list<double> high_to_low) {
   Val* r = nullptr;
@@ -37,9 +35,7 @@ Val* VectorMath::Poly(Val* x, std::initializer_list<double> high_to_low) {
 
 Val* VectorMath::Abs(Val* x) { return b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, x); }
 
-Val* VectorMath::CopySign(Val* x, Val* sign) {
-  return b_.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, sign);
-}
+Val* VectorMath::CopySign(Val* x, Val* sign) { return b_.CreateBinaryIntrinsic(llvm::Intrinsic::copysign, x, sign); }
 
 // Adding 1.5 * 2^52 leaves the rounded integer in the low bits; unlike a conversion it is defined for NaN.
 void VectorMath::Round(Val* x, Val*& real, Val*& integer) {
@@ -101,14 +97,14 @@ Val* VectorMath::Log(Val* x) {
     Val *s = b_.CreateFDiv(f, b_.CreateFAdd(C(2.0), f)), *z = b_.CreateFMul(s, s), *w = b_.CreateFMul(z, z);
     Val* t1 = b_.CreateFMul(w, Poly(w, {1.531383769920937332e-01, 2.222219843214978396e-01, 3.999999999940941908e-01}));
     Val* t2 = b_.CreateFMul(z, Poly(w, {1.479819860511658591e-01, 1.818357216161805012e-01, 2.857142874366239149e-01,
-                                          6.666666666666735130e-01}));
+                                        6.666666666666735130e-01}));
     Val *r = b_.CreateFAdd(t1, t2), *half = b_.CreateFMul(C(0.5), b_.CreateFMul(f, f));
     Val* q = Fma(s, b_.CreateFAdd(half, r), b_.CreateFMul(k, C(1.90821492927058770002e-10)));
     v = Fma(k, C(6.93147180369123816490e-01), b_.CreateFSub(f, b_.CreateFSub(half, q)));
   } else {
     Val* z = b_.CreateFMul(f, f);
     Val* y = Poly(f, {7.0376836292E-2, -1.1514610310E-1, 1.1676998740E-1, -1.2420140846E-1, 1.4249322787E-1,
-                        -1.6668057665E-1, 2.0000714765E-1, -2.4999993993E-1, 3.3333331174E-1});
+                      -1.6668057665E-1, 2.0000714765E-1, -2.4999993993E-1, 3.3333331174E-1});
     y = b_.CreateFMul(b_.CreateFMul(y, f), z);
     y = Fma(z, C(-0.5), Fma(k, C(-2.12194440e-4), y));
     v = Fma(k, C(0.693359375), b_.CreateFAdd(f, y));
@@ -249,9 +245,7 @@ Val* VectorMath::Cosh(Val* x) {
   return b_.CreateSelect(b_.CreateFCmpOGT(a, C(f64_ ? 40 : 20)), far, v);
 }
 
-Val* VectorMath::Sigmoid(Val* x) {
-  return b_.CreateFDiv(C(1.0), b_.CreateFAdd(C(1.0), Exp(b_.CreateFNeg(x))));
-}
+Val* VectorMath::Sigmoid(Val* x) { return b_.CreateFDiv(C(1.0), b_.CreateFAdd(C(1.0), Exp(b_.CreateFNeg(x)))); }
 
 Val* VectorMath::Softplus(Val* x) {
   Val* positive = b_.CreateSelect(b_.CreateFCmpOGT(x, C(0.0)), x, C(0.0));

@@ -2,10 +2,10 @@
 #ifndef AMO_COMPILER_VECTOR_MATH_H_
 #define AMO_COMPILER_VECTOR_MATH_H_
 
-#include <initializer_list>
-
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
+
+#include <initializer_list>
 
 // Mathematical functions as inlined polynomials, for scalars and vectors alike: at most 2 ulp for moderate arguments,
 // right at 0, infinities and NaN. The rare ones call libm for each lane.

@@ -28,7 +28,7 @@ bool Checker::Unify(const Dim& pattern, const Dim& actual, const std::set<std::s
   // c * g + others = actual
   Dim others = rest;
   others.terms.erase({open});
-  others.value = others.terms.empty() ? 0 : others.value;
+  if (IsFixed(others)) others = Fixed(FixedValue(others));
   const Dim known = Bound({Elem::kInt, {others}, false}, {}, {}).dims[0];
   const std::optional<Dim> solved = Divide(actual - known, Fixed(static_cast<std::int64_t>(coefficient)));
   if (!solved || (solved->value != kUnknownValue && solved->value < 0)) return false;

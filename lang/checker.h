@@ -175,7 +175,6 @@ class Checker {
   void CheckOwnSet(const Expr& set, const Decl& decl, const Type& of, const std::string& name);
   const Type* ElementOf(const Decl& set);  // what a set's `project` takes; null: in error
   Type CheckDistribution(const Expr& distribution, const Type* declared, Span at);
-  void CheckDistributionArgument(const Expr& arg, const Builtin& builtin, const Type* declared);
   void CheckDomain(const Expr& value, const Parameter& param);
 
   // ---- check_stages.cc

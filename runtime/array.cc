@@ -2,10 +2,10 @@
 // Sizes, conversions and checks of arrays.
 #include "runtime/array.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/format.h>
 
 #include "compiler/check.h"
 
@@ -16,24 +16,42 @@ std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 double Entry(const Array& array, std::size_t i) {
   switch (array.dtype) {
-    case DType::kBool: return array.as<std::uint8_t>()[i] != 0;
-    case DType::kUint8: return array.as<std::uint8_t>()[i];
-    case DType::kInt32: return array.as<std::int32_t>()[i];
-    case DType::kInt64: return static_cast<double>(array.as<std::int64_t>()[i]);
-    case DType::kFloat32: return array.as<float>()[i];
-    case DType::kFloat64: return array.as<double>()[i];
+    case DType::kBool:
+      return array.as<std::uint8_t>()[i] != 0;
+    case DType::kUint8:
+      return array.as<std::uint8_t>()[i];
+    case DType::kInt32:
+      return array.as<std::int32_t>()[i];
+    case DType::kInt64:
+      return static_cast<double>(array.as<std::int64_t>()[i]);
+    case DType::kFloat32:
+      return array.as<float>()[i];
+    case DType::kFloat64:
+      return array.as<double>()[i];
   }
   AMO_CHECK(false);
 }
 
 void SetEntry(Array& array, std::size_t i, double value) {
   switch (array.dtype) {
-    case DType::kBool: array.as<std::uint8_t>()[i] = value != 0; return;
-    case DType::kUint8: array.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(value); return;
-    case DType::kInt32: array.as<std::int32_t>()[i] = static_cast<std::int32_t>(value); return;
-    case DType::kInt64: array.as<std::int64_t>()[i] = static_cast<std::int64_t>(value); return;
-    case DType::kFloat32: array.as<float>()[i] = static_cast<float>(value); return;
-    case DType::kFloat64: array.as<double>()[i] = value; return;
+    case DType::kBool:
+      array.as<std::uint8_t>()[i] = value != 0;
+      return;
+    case DType::kUint8:
+      array.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(value);
+      return;
+    case DType::kInt32:
+      array.as<std::int32_t>()[i] = static_cast<std::int32_t>(value);
+      return;
+    case DType::kInt64:
+      array.as<std::int64_t>()[i] = static_cast<std::int64_t>(value);
+      return;
+    case DType::kFloat32:
+      array.as<float>()[i] = static_cast<float>(value);
+      return;
+    case DType::kFloat64:
+      array.as<double>()[i] = value;
+      return;
   }
 }
 
@@ -50,31 +68,40 @@ std::optional<std::size_t> FirstBad(const T* entries, std::size_t count) {
 std::size_t SizeOf(DType dtype) {
   switch (dtype) {
     case DType::kBool:
-    case DType::kUint8: return 1;
+    case DType::kUint8:
+      return 1;
     case DType::kInt32:
-    case DType::kFloat32: return 4;
+    case DType::kFloat32:
+      return 4;
     case DType::kInt64:
-    case DType::kFloat64: return 8;
+    case DType::kFloat64:
+      return 8;
   }
   AMO_CHECK(false);
 }
 
 std::string_view NameOf(DType dtype) {
   switch (dtype) {
-    case DType::kBool: return "bool";
-    case DType::kUint8: return "uint8";
-    case DType::kInt32: return "int32";
-    case DType::kInt64: return "int64";
-    case DType::kFloat32: return "float32";
-    case DType::kFloat64: return "float64";
+    case DType::kBool:
+      return "bool";
+    case DType::kUint8:
+      return "uint8";
+    case DType::kInt32:
+      return "int32";
+    case DType::kInt64:
+      return "int64";
+    case DType::kFloat32:
+      return "float32";
+    case DType::kFloat64:
+      return "float64";
   }
   AMO_CHECK(false);
 }
 
 std::int64_t Count(const Array& array) {
-  std::int64_t count = 1;
-  for (std::int64_t d : array.shape) count *= d;
-  return count;
+  std::uint64_t count = 1;  // unsigned: extents beside a 0 may be of any size
+  for (std::int64_t d : array.shape) count *= static_cast<std::uint64_t>(d);
+  return static_cast<std::int64_t>(count);
 }
 
 std::string Describe(const Array& array) {

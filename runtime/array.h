@@ -14,19 +14,23 @@ namespace amo::runtime {
 
 enum class DType : std::uint8_t { kBool, kUint8, kInt32, kInt64, kFloat32, kFloat64 };
 
-std::size_t SizeOf(DType dtype);         // bytes
-std::string_view NameOf(DType dtype);    // "float64"
+std::size_t SizeOf(DType dtype);       // bytes
+std::string_view NameOf(DType dtype);  // "float64"
 
 struct Array {
-  std::string name;                      // the field; the file's stem where the file names none
+  std::string name;  // the field; the file's stem where the file names none
   DType dtype = DType::kFloat64;
   std::vector<std::int64_t> shape;
-  std::vector<std::byte> data;           // row-major, the machine's byte order
+  std::vector<std::byte> data;  // row-major, the machine's byte order
 
   template <class T>
-  const T* as() const { return reinterpret_cast<const T*>(data.data()); }
+  const T* as() const {
+    return reinterpret_cast<const T*>(data.data());
+  }
   template <class T>
-  T* as() { return reinterpret_cast<T*>(data.data()); }
+  T* as() {
+    return reinterpret_cast<T*>(data.data());
+  }
 };
 
 std::int64_t Count(const Array& array);

@@ -2,11 +2,11 @@
 // Comma-separated numbers, line by line.
 #include "runtime/csv.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
-
-#include <fmt/format.h>
 
 #include "runtime/file.h"
 
@@ -85,7 +85,8 @@ Result<std::vector<Array>> ParseCsv(std::string_view text, const std::string& na
   if (names.empty()) return std::vector<Array>{MakeDoubles(name, {count, static_cast<std::int64_t>(columns)}, values)};
   std::vector<Array> arrays;
   for (std::size_t c = 0; c < columns; ++c) {
-    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(c), names[c]) != names.begin() + static_cast<std::ptrdiff_t>(c)) {
+    if (std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(c), names[c]) !=
+        names.begin() + static_cast<std::ptrdiff_t>(c)) {
       return Error{fmt::format("{} has two columns `{}`", where, names[c])};
     }
     arrays.push_back(MakeArray(names[c], DType::kFloat64, {count}));

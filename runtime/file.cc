@@ -2,12 +2,12 @@
 // Reading and writing of whole files, with the system's reasons in the messages.
 #include "runtime/file.h"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-
-#include <fmt/format.h>
 
 namespace amo::runtime {
 

@@ -2,10 +2,10 @@
 // IDX: two zero bytes, the type, the number of axes, their extents, the entries.
 #include "runtime/idx.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "runtime/file.h"
 
@@ -30,8 +30,10 @@ Result<Array> ParseIdx(std::span<const std::byte> bytes, std::string name, const
     return Error{where + " is compressed with gzip: unpack it with `gunzip` first"};
   }
   if (bytes.size() < 4 || byte(0) != 0 || byte(1) != 0) return Error{where + " is not in IDX format"};
-  const auto* stored = std::find_if(std::begin(kStored), std::end(kStored), [&](const Stored& s) { return static_cast<std::uint32_t>(s.code) == byte(2); });
-  if (stored == std::end(kStored)) return Error{fmt::format("{} has entries of the unknown IDX type {:#04x}", where, byte(2))};
+  const auto* stored = std::find_if(std::begin(kStored), std::end(kStored),
+                                    [&](const Stored& s) { return static_cast<std::uint32_t>(s.code) == byte(2); });
+  if (stored == std::end(kStored))
+    return Error{fmt::format("{} has entries of the unknown IDX type {:#04x}", where, byte(2))};
   const std::size_t axes = byte(3), begin = 4 + 4 * axes;
   if (bytes.size() < begin) return Error{where + " is truncated: it ends within the header"};
   Array array{std::move(name), stored->dtype, {}, {}};

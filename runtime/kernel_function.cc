@@ -2,10 +2,6 @@
 // Kernels under autograd: two autograd functions, each other's derivative, around three kernels.
 #include "runtime/kernel_function.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <mutex>
-
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
@@ -14,6 +10,10 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
 
 #include "compiler/check.h"
 #include "compiler/derive.h"
@@ -36,15 +36,19 @@ constexpr std::int64_t kGrain = 256;
 
 at::ScalarType TypeOf(Elem elem, Precision precision) {
   switch (elem) {
-    case Elem::kReal: return precision == Precision::kF64 ? at::kDouble : at::kFloat;
-    case Elem::kInt: return at::kLong;
-    case Elem::kBool: return at::kBool;
+    case Elem::kReal:
+      return precision == Precision::kF64 ? at::kDouble : at::kFloat;
+    case Elem::kInt:
+      return at::kLong;
+    case Elem::kBool:
+      return at::kBool;
   }
   AMO_CHECK(false);
 }
 
 bool HasBatch(const Function& f) {
-  return std::any_of(f.inputs.begin(), f.inputs.end(), [](const compiler::Input& in) { return in.role == Role::kInstance; });
+  return std::any_of(f.inputs.begin(), f.inputs.end(),
+                     [](const compiler::Input& in) { return in.role == Role::kInstance; });
 }
 
 std::int64_t BatchOf(const Function& f, const std::vector<at::Tensor>& inputs) {
@@ -99,12 +103,12 @@ Function FirstOutput(Function f) {
 }  // namespace
 
 struct KernelObjective::State {
-  Function function;         // the value
+  Function function;  // the value
   std::vector<int> wrt;
   compiler::KernelOptions options;
   bool batched = false;
-  Lazy value, gradient;      // value; value and d/NAME
-  Lazy product;              // h/NAME, with the tangents as further inputs
+  Lazy value, gradient;  // value; value and d/NAME
+  Lazy product;          // h/NAME, with the tangents as further inputs
 
   std::vector<at::Tensor> Run(const Lazy& lazy, const std::vector<at::Tensor>& inputs) const {
     return RunKernel(lazy.Get(options), lazy.function, inputs);
@@ -251,7 +255,8 @@ std::vector<at::Tensor> RunKernel(const Kernel& kernel, const Function& f, const
   return outputs;
 }
 
-KernelObjective::KernelObjective(const Function& function, std::vector<int> wrt, const compiler::KernelOptions& options) {
+KernelObjective::KernelObjective(const Function& function, std::vector<int> wrt,
+                                 const compiler::KernelOptions& options) {
   AMO_CHECK(!function.outputs.empty() && function.type(function.outputs[0].value) == compiler::Type{});
   auto state = std::make_shared<State>();
   state->function = FirstOutput(function);

@@ -2,10 +2,10 @@
 #ifndef AMO_RUNTIME_KERNEL_FUNCTION_H_
 #define AMO_RUNTIME_KERNEL_FUNCTION_H_
 
+#include <ATen/core/Tensor.h>
+
 #include <memory>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 #include "compiler/ir.h"
 #include "compiler/kernel.h"

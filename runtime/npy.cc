@@ -2,14 +2,14 @@
 // The .npy format: a magic, the length of a Python dictionary, the dictionary, the entries.
 #include "runtime/npy.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
 #include <optional>
 #include <string_view>
-
-#include <fmt/format.h>
 
 #include "compiler/check.h"
 #include "runtime/file.h"
@@ -25,8 +25,8 @@ struct Stored {
   DType dtype;
 };
 constexpr Stored kStored[] = {
-    {"b1", 1, DType::kBool},  {"u1", 1, DType::kUint8}, {"i1", 1, DType::kInt32},   {"i2", 2, DType::kInt32},
-    {"u2", 2, DType::kInt32}, {"i4", 4, DType::kInt32}, {"u4", 4, DType::kInt64},   {"i8", 8, DType::kInt64},
+    {"b1", 1, DType::kBool},  {"u1", 1, DType::kUint8},   {"i1", 1, DType::kInt32},   {"i2", 2, DType::kInt32},
+    {"u2", 2, DType::kInt32}, {"i4", 4, DType::kInt32},   {"u4", 4, DType::kInt64},   {"i8", 8, DType::kInt64},
     {"u8", 8, DType::kInt64}, {"f2", 2, DType::kFloat32}, {"f4", 4, DType::kFloat32}, {"f8", 8, DType::kFloat64},
 };
 
@@ -47,14 +47,13 @@ std::string_view After(std::string_view text, std::string_view key) {
 
 Result<Header> ParseHeader(std::string_view text, const std::string& where) {
   Header header;
-  const std::string_view descr = After(text, "descr"), fortran = After(text, "fortran_order"), shape = After(text, "shape");
+  const std::string_view descr = After(text, "descr"), fortran = After(text, "fortran_order"),
+                         shape = After(text, "shape");
   if (descr.empty() || fortran.empty() || !shape.starts_with('(') || shape.find(')') == shape.npos) {
     return Error{where + " has a damaged header: expected descr, fortran_order and shape"};
   }
   const std::size_t end = descr.starts_with('\'') ? descr.find('\'', 1) : descr.npos;
-  if (end == descr.npos || end < 3) {
-    return Error{where + " holds records: expected bools, ints or floats"};
-  }
+  if (end == descr.npos || end < 3) { return Error{where + " holds records: expected bools, ints or floats"}; }
   const std::string_view type = descr.substr(1, end - 1);
   for (const Stored& s : kStored) {
     if (type.substr(1) == s.code) header.stored = &s;
@@ -95,23 +94,35 @@ T Load(const std::byte* from) {
 // One entry, in the machine's byte order, into its wider type; false where a uint64 is too large.
 bool Widen(const Stored& s, const std::byte* from, std::byte* to) {
   const auto put = [&](auto value) { std::memcpy(to, &value, sizeof value); };
-  if (s.code == "i1") put(std::int32_t{Load<std::int8_t>(from)});
-  else if (s.code == "i2") put(std::int32_t{Load<std::int16_t>(from)});
-  else if (s.code == "u2") put(std::int32_t{Load<std::uint16_t>(from)});
-  else if (s.code == "u4") put(std::int64_t{Load<std::uint32_t>(from)});
-  else if (s.code == "f2") put(FromHalf(Load<std::uint16_t>(from)));
-  else std::memcpy(to, from, s.size);
+  if (s.code == "i1")
+    put(std::int32_t{Load<std::int8_t>(from)});
+  else if (s.code == "i2")
+    put(std::int32_t{Load<std::int16_t>(from)});
+  else if (s.code == "u2")
+    put(std::int32_t{Load<std::uint16_t>(from)});
+  else if (s.code == "u4")
+    put(std::int64_t{Load<std::uint32_t>(from)});
+  else if (s.code == "f2")
+    put(FromHalf(Load<std::uint16_t>(from)));
+  else
+    std::memcpy(to, from, s.size);
   return s.code != "u8" || Load<std::int64_t>(from) >= 0;
 }
 
 std::string_view CodeOf(DType dtype) {
   switch (dtype) {
-    case DType::kBool: return "|b1";
-    case DType::kUint8: return "|u1";
-    case DType::kInt32: return "<i4";
-    case DType::kInt64: return "<i8";
-    case DType::kFloat32: return "<f4";
-    case DType::kFloat64: return "<f8";
+    case DType::kBool:
+      return "|b1";
+    case DType::kUint8:
+      return "|u1";
+    case DType::kInt32:
+      return "<i4";
+    case DType::kInt64:
+      return "<i8";
+    case DType::kFloat32:
+      return "<f4";
+    case DType::kFloat64:
+      return "<f8";
   }
   AMO_CHECK(false);
 }
@@ -123,10 +134,12 @@ Result<Array> ParseNpy(std::span<const std::byte> bytes, std::string name, const
   if (!text.starts_with(kMagic)) return Error{where + " is not in .npy format"};
   if (text.size() < 12) return Error{where + " is truncated: it ends within the header"};
   const int version = static_cast<unsigned char>(text[6]);
-  if (version < 1 || version > 3) return Error{fmt::format("{} has .npy version {}: expected 1, 2 or 3", where, version)};
+  if (version < 1 || version > 3)
+    return Error{fmt::format("{} has .npy version {}: expected 1, 2 or 3", where, version)};
   std::size_t length = 0;
   const std::size_t width = version == 1 ? 2 : 4, begin = 8 + width;
-  for (std::size_t k = 0; k < width; ++k) length |= static_cast<std::size_t>(static_cast<unsigned char>(text[8 + k])) << 8 * k;
+  for (std::size_t k = 0; k < width; ++k)
+    length |= static_cast<std::size_t>(static_cast<unsigned char>(text[8 + k])) << 8 * k;
   if (text.size() < begin + length) return Error{where + " is truncated: it ends within the header"};
   Result<Header> header = ParseHeader(text.substr(begin, length), where);
   if (!header) return header.error();
@@ -182,7 +195,8 @@ std::vector<std::byte> PrintNpy(const Array& array) {
   std::string shape;
   for (std::int64_t d : array.shape) shape += fmt::format("{},{}", d, array.shape.size() == 1 ? "" : " ");
   if (array.shape.size() > 1) shape.resize(shape.size() - 2);
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", CodeOf(array.dtype), shape);
+  std::string header =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", CodeOf(array.dtype), shape);
   header += std::string(63 - (header.size() + 10) % 64, ' ') + '\n';  // the data begins at a multiple of 64
   std::string text(kMagic);
   text += {'\x01', '\x00', static_cast<char>(header.size() & 255), static_cast<char>(header.size() >> 8)};

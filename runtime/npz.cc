@@ -2,11 +2,11 @@
 // .npz by libzip, which checks lengths and checksums.
 #include "runtime/npz.h"
 
-#include <filesystem>
-#include <memory>
-
 #include <fmt/format.h>
 #include <zip.h>
+
+#include <filesystem>
+#include <memory>
 
 #include "runtime/npy.h"
 
@@ -73,7 +73,9 @@ Result<Done> WriteNpz(const std::string& path, const std::vector<Array>& arrays,
   int code = 0;
   Archive archive(zip_open(path.c_str(), ZIP_CREATE | ZIP_TRUNCATE, &code));
   if (!archive) return Error{fmt::format("file `{}` cannot be written: {}", path, Reason(code))};
-  const auto failed = [&] { return Error{fmt::format("file `{}` cannot be written: {}", path, zip_strerror(archive.get()))}; };
+  const auto failed = [&] {
+    return Error{fmt::format("file `{}` cannot be written: {}", path, zip_strerror(archive.get()))};
+  };
   std::vector<std::vector<std::byte>> kept;  // libzip reads them when it closes
   kept.reserve(arrays.size());
   for (const Array& array : arrays) {

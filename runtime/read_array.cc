@@ -2,9 +2,9 @@
 // The choice of a reader.
 #include "runtime/read_array.h"
 
-#include <filesystem>
-
 #include <fmt/format.h>
+
+#include <filesystem>
 
 #include "runtime/csv.h"
 #include "runtime/idx.h"
@@ -24,7 +24,8 @@ Result<std::vector<Array>> ReadArrays(const std::string& path) {
   if (ending == ".npz") return ReadNpz(path);
   if (ending == ".csv") return ReadCsv(path);
   if (ending == ".idx" || name.ends_with("ubyte")) return one(ReadIdx(path));
-  return Error{fmt::format("file `{}` has an ending that is not known: expected .npy, .npz, .csv, .idx or …-ubyte", path)};
+  return Error{
+      fmt::format("file `{}` has an ending that is not known: expected .npy, .npz, .csv, .idx or …-ubyte", path)};
 }
 
 }  // namespace amo::runtime

@@ -19,7 +19,7 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}   // NOLINT: values return as they are
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: values return as they are
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: and so do errors
 
   bool ok() const { return state_.index() == 0; }

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Contractions as one matrix product, gather and scatter as one indexed read or sum over flattened rows.
-#include <algorithm>
-#include <map>
-
 #include <ATen/ops/add.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
@@ -15,6 +12,9 @@
 #include <ATen/ops/scatter_add.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <map>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Elementwise operations by LibTorch. Where LibTorch's own derivative differs from compiler/derive.h at a kink, or its
 // value is inexact, the operation is composed of others.
-#include <optional>
-
 #include <ATen/ops/abs.h>
 #include <ATen/ops/acos.h>
 #include <ATen/ops/add.h>
@@ -43,6 +41,8 @@
 #include <ATen/ops/trunc.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
+
+#include <optional>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"
@@ -86,8 +86,7 @@ std::optional<double> Constant(const Function& f, compiler::Value v) {
 at::Tensor Pow(const at::Tensor& a, const at::Tensor& b) {
   if (!b.requires_grad()) return at::pow(a, b);
   const at::Tensor positive = at::gt(a, 0), one = at::ones_like(a);
-  return at::where(positive, at::pow(at::where(positive, a, one), b),
-                   at::pow(at::where(positive, one, a), b.detach()));
+  return at::where(positive, at::pow(at::where(positive, a, one), b), at::pow(at::where(positive, one, a), b.detach()));
 }
 
 }  // namespace
@@ -95,31 +94,56 @@ at::Tensor Pow(const at::Tensor& a, const at::Tensor& b) {
 at::Tensor ExecuteUnary(const Node& n, const Operand& operand, const Place& place) {
   const at::Tensor& x = operand.tensor;
   switch (n.op) {
-    case Op::kNeg: return at::neg(x);
-    case Op::kExp: return at::exp(x);
-    case Op::kLog: return at::log(x);
-    case Op::kExpm1: return at::expm1(x);
-    case Op::kLog1p: return at::log1p(x);
-    case Op::kSqrt: return at::sqrt(x);
-    case Op::kAbs: return at::abs(x);
-    case Op::kSign: return Sign(x);
-    case Op::kFloor: return at::floor(x.detach());
-    case Op::kSin: return at::sin(x);
-    case Op::kCos: return at::cos(x);
-    case Op::kTan: return at::tan(x);
-    case Op::kAsin: return at::asin(x);
-    case Op::kAcos: return at::acos(x);
-    case Op::kAtan: return at::atan(x);
-    case Op::kSinh: return at::sinh(x);
-    case Op::kCosh: return at::cosh(x);
-    case Op::kTanh: return at::tanh(x);
-    case Op::kSigmoid: return at::sigmoid(x);
-    case Op::kSoftplus: return Softplus(x);
-    case Op::kErf: return at::erf(x);
-    case Op::kNot: return at::logical_not(x);
-    case Op::kToReal: return x.to(Options(Elem::kReal, place).dtype());
-    case Op::kToInt: return x.is_floating_point() ? at::trunc(x.detach()).to(at::kLong) : x.to(at::kLong);
-    case Op::kStop: return x.detach();
+    case Op::kNeg:
+      return at::neg(x);
+    case Op::kExp:
+      return at::exp(x);
+    case Op::kLog:
+      return at::log(x);
+    case Op::kExpm1:
+      return at::expm1(x);
+    case Op::kLog1p:
+      return at::log1p(x);
+    case Op::kSqrt:
+      return at::sqrt(x);
+    case Op::kAbs:
+      return at::abs(x);
+    case Op::kSign:
+      return Sign(x);
+    case Op::kFloor:
+      return at::floor(x.detach());
+    case Op::kSin:
+      return at::sin(x);
+    case Op::kCos:
+      return at::cos(x);
+    case Op::kTan:
+      return at::tan(x);
+    case Op::kAsin:
+      return at::asin(x);
+    case Op::kAcos:
+      return at::acos(x);
+    case Op::kAtan:
+      return at::atan(x);
+    case Op::kSinh:
+      return at::sinh(x);
+    case Op::kCosh:
+      return at::cosh(x);
+    case Op::kTanh:
+      return at::tanh(x);
+    case Op::kSigmoid:
+      return at::sigmoid(x);
+    case Op::kSoftplus:
+      return Softplus(x);
+    case Op::kErf:
+      return at::erf(x);
+    case Op::kNot:
+      return at::logical_not(x);
+    case Op::kToReal:
+      return x.to(Options(Elem::kReal, place).dtype());
+    case Op::kToInt:
+      return x.is_floating_point() ? at::trunc(x.detach()).to(at::kLong) : x.to(at::kLong);
+    case Op::kStop:
+      return x.detach();
     case Op::kInput:
     case Op::kNumber:
     case Op::kIota:
@@ -155,7 +179,8 @@ at::Tensor ExecuteUnary(const Node& n, const Operand& operand, const Place& plac
     case Op::kArgSort:
     case Op::kDot:
     case Op::kGather:
-    case Op::kScatter: break;
+    case Op::kScatter:
+      break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(n.op)).c_str());
 }
@@ -176,7 +201,8 @@ at::Tensor ExecuteBinary(const Function& f, const Node& n, const Operand& left, 
   if (n.op == Op::kAnd) return at::logical_and(a, b);
   if (n.op == Op::kOr) return at::logical_or(a, b);
   AMO_CHECK(n.op == Op::kPow, "(%s)", std::string(OpText(n.op)).c_str());
-  if (const auto exponent = Constant(f, n.args[1]); exponent && (left.varies || !right.varies)) return at::pow(a, *exponent);
+  if (const auto exponent = Constant(f, n.args[1]); exponent && (left.varies || !right.varies))
+    return at::pow(a, *exponent);
   return Pow(a, b);
 }
 

@@ -40,8 +40,8 @@ Place PlaceOf(const Function& f, const std::vector<at::Tensor>& inputs) {
 at::Tensor Checked(const Input& input, const at::Tensor& tensor, const Place& place) {
   AMO_CHECK(tensor.sizes() == Sizes(input.role == Role::kInstance, input.type.shape, place), "(input %s)",
             input.name.c_str());
-  AMO_CHECK(tensor.scalar_type() == c10::typeMetaToScalarType(Options(input.type.elem, place).dtype()),
-            "(input %s)", input.name.c_str());
+  AMO_CHECK(tensor.scalar_type() == c10::typeMetaToScalarType(Options(input.type.elem, place).dtype()), "(input %s)",
+            input.name.c_str());
   return tensor;
 }
 
@@ -54,17 +54,26 @@ at::Tensor Leaf(const Function& f, const Node& n, const std::vector<at::Tensor>&
 at::Tensor Execute(const Function& f, const Node& n, const std::vector<Operand>& in,
                    const std::vector<at::Tensor>& inputs, const Place& place) {
   switch (compiler::ClassOf(n.op)) {
-    case OpClass::kLeaf: return Leaf(f, n, inputs, place);
-    case OpClass::kUnary: return ExecuteUnary(n, in[0], place);
+    case OpClass::kLeaf:
+      return Leaf(f, n, inputs, place);
+    case OpClass::kUnary:
+      return ExecuteUnary(n, in[0], place);
     case OpClass::kBinary:
     case OpClass::kCompare:
-    case OpClass::kLogic: return ExecuteBinary(f, n, in[0], in[1]);
-    case OpClass::kSelect: return ExecuteSelect(in[0], in[1], in[2]);
-    case OpClass::kShape: return ExecuteShape(n, in, place);
-    case OpClass::kReduce: return ExecuteReduce(n, in[0], place);
-    case OpClass::kArg: return ExecuteArg(n, in[0]);
-    case OpClass::kAlong: return ExecuteAlong(n, in[0]);
-    case OpClass::kContract: return ExecuteDot(f, n, in[0], in[1], place);
+    case OpClass::kLogic:
+      return ExecuteBinary(f, n, in[0], in[1]);
+    case OpClass::kSelect:
+      return ExecuteSelect(in[0], in[1], in[2]);
+    case OpClass::kShape:
+      return ExecuteShape(n, in, place);
+    case OpClass::kReduce:
+      return ExecuteReduce(n, in[0], place);
+    case OpClass::kArg:
+      return ExecuteArg(n, in[0]);
+    case OpClass::kAlong:
+      return ExecuteAlong(n, in[0]);
+    case OpClass::kContract:
+      return ExecuteDot(f, n, in[0], in[1], place);
     case OpClass::kIndex:
       return n.op == Op::kGather ? ExecuteGather(n, in[0], in[1], place) : ExecuteScatter(n, in[0], in[1], place);
   }
@@ -97,9 +106,12 @@ std::vector<std::int64_t> Sizes(bool varies, const compiler::Shape& shape, const
 
 at::TensorOptions Options(Elem elem, const Place& place) {
   switch (elem) {
-    case Elem::kReal: return place.real;
-    case Elem::kInt: return place.real.dtype(at::kLong);
-    case Elem::kBool: return place.real.dtype(at::kBool);
+    case Elem::kReal:
+      return place.real;
+    case Elem::kInt:
+      return place.real.dtype(at::kLong);
+    case Elem::kBool:
+      return place.real.dtype(at::kBool);
   }
   AMO_CHECK(false);
 }

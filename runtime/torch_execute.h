@@ -2,9 +2,9 @@
 #ifndef AMO_RUNTIME_TORCH_EXECUTE_H_
 #define AMO_RUNTIME_TORCH_EXECUTE_H_
 
-#include <vector>
-
 #include <ATen/core/Tensor.h>
+
+#include <vector>
 
 #include "compiler/ir.h"
 

@@ -2,10 +2,10 @@
 #ifndef AMO_RUNTIME_TORCH_OPS_H_
 #define AMO_RUNTIME_TORCH_OPS_H_
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <vector>
-
-#include <ATen/core/Tensor.h>
 
 #include "compiler/ir.h"
 
@@ -35,7 +35,8 @@ at::Tensor ExecuteShape(const Node& node, const std::vector<Operand>& in, const 
 at::Tensor ExecuteReduce(const Node& node, const Operand& x, const Place& place);
 at::Tensor ExecuteArg(const Node& node, const Operand& x);
 at::Tensor ExecuteAlong(const Node& node, const Operand& x);
-at::Tensor ExecuteDot(const Function& function, const Node& node, const Operand& a, const Operand& b, const Place& place);
+at::Tensor ExecuteDot(const Function& function, const Node& node, const Operand& a, const Operand& b,
+                      const Place& place);
 at::Tensor ExecuteGather(const Node& node, const Operand& x, const Operand& index, const Place& place);
 at::Tensor ExecuteScatter(const Node& node, const Operand& index, const Operand& g, const Place& place);
 

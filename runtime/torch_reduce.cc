@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reductions, and what works along the last axis.
-#include <algorithm>
-#include <limits>
-
 #include <ATen/ops/all.h>
 #include <ATen/ops/amax.h>
 #include <ATen/ops/amin.h>
@@ -18,6 +15,9 @@
 #include <ATen/ops/sort.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/where.h>
+
+#include <algorithm>
+#include <limits>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"

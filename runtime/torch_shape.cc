@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations that move entries: views wherever LibTorch has one.
-#include <algorithm>
-
 #include <ATen/ops/cat.h>
 #include <ATen/ops/constant_pad_nd.h>
+
+#include <algorithm>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"

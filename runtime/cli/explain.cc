@@ -159,8 +159,9 @@ std::string ProgramText(const Json& json) {
   for (const Json& function : json["functions"]) {
     const auto role = function["role"].get<std::string>();
     const auto name = function["name"].get<std::string>();
-    text += fmt::format("  {}{}, {} nodes\n", role, role == "constraint" ? " " + name : "",
-                        function["nodes"].get<std::size_t>());
+    const auto nodes = function["nodes"].get<std::size_t>();
+    text += fmt::format("  {}{}, {} node{}\n", role, role == "constraint" ? " " + name : "", nodes,
+                        nodes == 1 ? "" : "s");
     text += PortsText("takes", function["inputs"]) + PortsText("gives", function["outputs"]);
   }
   return text;

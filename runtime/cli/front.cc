@@ -43,7 +43,8 @@ std::string Counted(std::ptrdiff_t count, const char* noun) {
 
 void AddProgramOptions(CLI::App& app, ProgramChoice& choice) {
   app.add_option("FILE", choice.file, "the program")->required()->type_name("");
-  app.add_option("--problem", choice.problem, "the problem, where a file has several; else the last")->type_name("NAME");
+  app.add_option("--problem", choice.problem, "the problem, where a file has several; else the last")
+      ->type_name("NAME");
   app.add_option("--variant", choice.variant, "a variant of the problem; else none")->type_name("NAME");
   app.add_option("--set", choice.sets, "gives a dim or const another value; may be repeated")
       ->type_name("NAME=EXPR")
@@ -63,8 +64,20 @@ int ReadProgram(const ProgramChoice& choice, Stage last, Front& front) {
   if (last == Stage::kLoad) return code();
   front.problem = lang::Choose(front.program, {choice.problem, choice.variant}, front.diagnostics);
   if (last == Stage::kChoose || front.diagnostics.has_errors()) return code();
+  lang::Diagnostics about_build;
   // Without tables: no command here opens data.
-  front.built = compiler::Build(front.program, front.problem, compiler::Tables{}, front.diagnostics);
+  front.built = compiler::Build(front.program, front.problem, compiler::Tables{}, about_build);
+  for (const lang::Diagnostic& diagnostic : about_build.all()) {
+    // The program is right: what cannot be built is left out, and the rest can be shown.
+    const bool left_out = diagnostic.code == lang::Code::kUnsupported || diagnostic.code == lang::Code::kFile;
+    const bool is_warning = left_out || diagnostic.severity == lang::Severity::kWarning;
+    lang::Diagnostic& copy = is_warning
+                                 ? front.diagnostics.Warning(diagnostic.code, diagnostic.span, diagnostic.message)
+                                 : front.diagnostics.Error(diagnostic.code, diagnostic.span, diagnostic.message);
+    copy.label = diagnostic.label;
+    copy.labels = diagnostic.labels;
+    copy.help = diagnostic.help;
+  }
   return code();
 }
 

@@ -34,7 +34,8 @@ struct Front {
 };
 
 // Runs the stages up to `last`. kOk; kProgramErrors: `diagnostics` has errors, and the stages that could still tell
-// something have run; kUsage or kFiles: `error` says why nothing has run. Prints nothing.
+// something have run; kUsage or kFiles: `error` says why nothing has run. What a correct program has and this release
+// cannot build is a warning. Prints nothing.
 int ReadProgram(const ProgramChoice& choice, Stage last, Front& front);
 
 struct ReportStyle {

@@ -2,9 +2,11 @@
 // The process around the commands: signals, the last flush, and what escapes.
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <new>
+#include <string>
 
 #include "runtime/cli/command.h"
 #include "runtime/cli/exit_code.h"

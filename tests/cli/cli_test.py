@@ -5,12 +5,12 @@ import os
 import pathlib
 import pty
 import re
+import resource
 import shutil
 import signal
 import stat
 import subprocess
 import tempfile
-import time
 import unittest
 
 AMO = os.environ["AMO"]
@@ -25,7 +25,7 @@ variable x : real[n]
 minimize sum(i in n: (x[i] - b[i])^2)
 """
 SYNTAX_ERROR = "amo 1\ndim n = (3\nvariable x : real[n]\nminimize sum(x)\n"
-UNKNOWN_NAME = GOOD.replace("x[i] - b[i]", "x[i] - bb[i]")
+TWICE = GOOD + "variable x : real[n]\n"  # line 7
 UNTIDY = "amo 1\ndim   n=3 # three\n# what is sought\nvariable x:real[n]\nminimize sum(x.*x)\n"
 
 
@@ -114,39 +114,39 @@ class Check(Cli):
         good = self.file("good.amo", GOOD)
         self.expect(OK, "check", good, "--set", "n=100")
         self.expect(OK, "check", "--set", "n = 2 + 2", good)
-        self.expect(ERRORS, "check", good, "--set", "m=100", err="`m`")
+        self.expect(ERRORS, "check", good, "--set", "m=100", err="--set m`")
         self.expect(ERRORS, "check", good, "--set", "n=(1", err="--set n:1:")
         for wrong in ["n", "=3", "n=", "2=3", "n+1=3"]:
             self.expect(USAGE, "check", good, "--set", wrong, err="NAME=EXPR")
 
     def test_problem_and_variant(self):
-        good = self.file("good.amo", GOOD + "\nvariant halved\n  minimize 0.5 * sum(x)\n")
-        self.expect(OK, "check", good, "--problem", "ridge", "--variant", "halved", out="problem ridge, variant halved")
+        good = self.file("good.amo", GOOD + "\nvariant capped\n  subject to\n    cap: x <= 1\n")
+        self.expect(OK, "check", good, "--problem", "ridge", "--variant", "capped", out="problem ridge, variant capped")
         self.expect(ERRORS, "check", good, "--problem", "rigde", err="rigde(.|\n)*ridge")
-        self.expect(ERRORS, "check", good, "--variant", "havled", err="havled(.|\n)*halved")
+        self.expect(ERRORS, "check", good, "--variant", "cappde", err="cappde(.|\n)*capped")
 
     def test_errors_go_to_standard_error_with_the_source(self):
-        bad = self.file("bad.amo", UNKNOWN_NAME)
-        result = self.expect(ERRORS, "check", bad, err=r"error\[unknown-name\].*`bb`")
+        bad = self.file("bad.amo", TWICE)
+        result = self.expect(ERRORS, "check", bad, err=r"error\[duplicate-name\].*`x`")
         self.assertEqual(result.stdout, "")
-        self.assertIn("bad.amo:6:", result.stderr)
-        self.assertIn("minimize sum(i in n: (x[i] - bb[i])^2)", result.stderr)
+        self.assertIn("bad.amo:7:", result.stderr)
+        self.assertIn(" 7 | variable x : real[n]", result.stderr)
         self.assertIn("1 error", result.stderr)
         self.assertNotIn("\x1b", result.stderr)
         self.expect(ERRORS, "check", self.file("syntax.amo", SYNTAX_ERROR), err=r"error\[syntax\]")
 
     def test_compact(self):
-        bad = self.file("bad.amo", UNKNOWN_NAME)
-        self.expect(ERRORS, "check", bad, "--compact", err=r"^\S+bad\.amo:6:\d+: error: .+ \[unknown-name\]\n$")
+        bad = self.file("bad.amo", TWICE)
+        self.expect(ERRORS, "check", bad, "--compact", err=r"^\S+bad\.amo:7:\d+: error: .+ \[duplicate-name\]\n$")
 
     def test_json(self):
         good = json.loads(self.expect(OK, "check", self.file("good.amo", GOOD), "--json").stdout)
         self.assertEqual((good["ok"], good["problem"], good["error"], good["diagnostics"]), (True, "ridge", "", []))
-        result = self.expect(ERRORS, "check", self.file("bad.amo", UNKNOWN_NAME), "--json", err="^$")
+        result = self.expect(ERRORS, "check", self.file("bad.amo", TWICE), "--json", err="^$")
         bad = json.loads(result.stdout)
         self.assertFalse(bad["ok"])
-        self.assertEqual([d["code"] for d in bad["diagnostics"]], ["unknown-name"])
-        self.assertEqual(bad["diagnostics"][0]["line"], 6)
+        self.assertEqual([d["code"] for d in bad["diagnostics"]], ["duplicate-name"])
+        self.assertEqual(bad["diagnostics"][0]["line"], 7)
         missing = json.loads(self.expect(FILES, "check", self.path("none.amo"), "--json", err="^$").stdout)
         self.assertIn("none.amo", missing["error"])
 
@@ -169,7 +169,7 @@ class Check(Cli):
             self.assertEqual(result.returncode, USAGE)
 
     def test_colors_on_a_terminal_only(self):
-        bad = self.file("bad.amo", UNKNOWN_NAME)
+        bad = self.file("bad.amo", TWICE)
 
         def on_terminal(**env):
             master, slave = pty.openpty()
@@ -192,11 +192,12 @@ class Check(Cli):
 
     def test_starts_fast_and_without_torch(self):
         good = self.file("good.amo", GOOD)
-        times = []
+        times = []  # processor time: the machine may be busy
         for _ in range(10):
-            start = time.monotonic()
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             self.expect(OK, "check", good)
-            times.append(time.monotonic() - start)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         self.assertLess(min(times), 0.05)
         libraries = subprocess.run(["ldd", AMO], capture_output=True, text=True, check=True).stdout
         self.assertNotIn("torch", libraries)
@@ -268,9 +269,11 @@ class Fmt(Cli):
         self.assertEqual(files[0]["diagnostics"][0]["code"], "syntax")
 
     def test_programs_keep_their_meaning(self):
-        for program in sorted(PROGRAMS.glob("*.amo")):
+        programs = sorted(PROGRAMS.glob("*.amo"))
+        for program in programs:
+            shutil.copyfile(program, self.path(program.name))  # all: some use others
+        for program in programs:
             copy = self.path(program.name)
-            shutil.copyfile(program, copy)
             before = self.expect(OK, "dump", "--ast", str(program)).stdout
             self.expect(OK, "fmt", copy)
             self.assertEqual(self.expect(OK, "dump", "--ast", copy).stdout, before)
@@ -297,8 +300,8 @@ class Explain(Cli):
         text = self.expect(OK, "explain", good, "--set", "n=7").stdout
         self.assertRegex(text, r"^problem ridge\n  Least squares with a weight\.\n")
         self.assertRegex(text, r"(?m)^  n = 7$")
-        self.assertRegex(text, r"(?m)^  context   b : real\[n\], drawn$")
-        self.assertRegex(text, r"(?m)^  variable  x : real\[n\]$")
+        self.assertRegex(text, r"(?m)^  context   b : real\[7\], drawn$")
+        self.assertRegex(text, r"(?m)^  variable  x : real\[7\]$")
         self.assertRegex(text, r"(?m)^  objective, \d+ nodes$")
         answer = json.loads(self.expect(OK, "explain", good, "--set", "n=7", "--json").stdout)
         self.assertEqual(answer["numbers"]["n"], 7)
@@ -307,14 +310,20 @@ class Explain(Cli):
         self.assertIn({"name": "x", "type": "real[7]", "per": "instance"}, objective["inputs"])
         self.assertEqual(objective["outputs"], [{"name": "objective", "type": "real"}])
 
+    def test_what_cannot_be_built_is_left_out(self):
+        rows = 'data rows from "none.npz"\nhidden r from rows\n'
+        text = GOOD.replace("context", rows + "context").replace("~ normal(0, 1)", "= r.b")
+        result = self.expect(OK, "explain", self.file("table.amo", text), err=r"warning\[file\](.|\n)*1 warning")
+        self.assertRegex(result.stdout, r"(?m)^  context   b : ")
+
     def test_bad_program(self):
-        self.expect(ERRORS, "explain", self.file("bad.amo", UNKNOWN_NAME), out="^$", err=r"error\[unknown-name\]")
+        self.expect(ERRORS, "explain", self.file("bad.amo", TWICE), out="^$", err=r"error\[duplicate-name\]")
 
 
 class Dump(Cli):
     def test_each_step(self):
         good = self.file("good.amo", GOOD)
-        for step, part in [("ast", "problem ridge"), ("types", r"(?m)^x : real\[n\]$"), ("ir", "function .*\n  %0 = "),
+        for step, part in [("ast", "problem ridge"), ("ir", "function .*\n  %0 = "),
                            ("gradient", "output d/x"), ("hessian", "output h/x"), ("loops", "."), ("llvm", "define "),
                            ("asm", "ret")]:
             text = self.expect(OK, "dump", good, f"--{step}", out=part).stdout
@@ -363,7 +372,7 @@ class Streams(Cli):
 
     def test_closed_output(self):
         good = self.file("good.amo", GOOD)
-        result = subprocess.run(["sh", "-c", f"'{AMO}' check '{good}' >&-"], stderr=subprocess.PIPE, text=True, timeout=60)
+        command = f"'{AMO}' check '{good}' >&-"], stderr=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual(result.returncode, FILES)
 
 

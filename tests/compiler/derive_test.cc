@@ -34,6 +34,8 @@ const char* const kBodies[] = {
     "%2 = broadcast %0 {0,-1} : real[3,4]\n%3 = mul %2 %1 : real[3,4]\n%4 = reduce_min %3 {0} : real[4]\n",
     "%2 = cumsum %0 : real[3]\n", "%2 = sort %0 : real[3]\n%3 = iota {1} : int[3]\n%4 = real %3 : real[3]\n%5 = mul %2 %4 : real[3]\n",
     "%2 = iota {1} : int[2]\n%3 = gather %0 %2 {0} : real[2]\n%4 = sin %3 : real[2]\n%5 = scatter %2 %4 {0,3} : real[3]\n",
+    "%2 = broadcast %0 {-1,0} : real[300,3]\n%3 = reshape %2 : real[3,300]\n%4 = cumsum %3 : real[3,300]\n"
+    "%5 = slice %4 {0,299} : real[3,1]\n",
     "%2 = sin %0 : real[3]\n%3 = stop %2 : real[3]\n%4 = mul %3 %0 : real[3]\n",
 };
 
@@ -114,6 +116,17 @@ TEST(Derive, AgreesWithDifferences) {
       }
       EXPECT_EQ(Print(ParseFunction(Print(h)).function), Print(h));
     }
+  }
+}
+
+// Axes without entries: nothing wins over nothing, and a gather from nothing passes nothing back.
+TEST(Derive, EmptyAxes) {
+  for (const char* body : {"%2 = slice %0 {0} : real[0]\n%3 = reduce_max %2 {0} : real\n%4 = broadcast %3 {-1} : real[2]\n"
+                           "%5 = min %4 %4 : real[2]\n%6 = slice %5 {0} : real[0]\n",
+                           "%2 = slice %0 {0} : real[0]\n%3 = iota {0} : int[2]\n%4 = gather %2 %3 {0} : real[2]\n"}) {
+    const Point p = Draw(2);
+    const std::vector<Tensor> gradient = Interpret(Gradient(Make(body), {0}), {p.x, p.m});
+    for (double d : gradient[1].data) EXPECT_EQ(d, 0) << body;
   }
 }
 

@@ -3,15 +3,15 @@
 // cache.
 #include "compiler/kernel.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <set>
-
-#include <gtest/gtest.h>
 
 #include "tests/compiler/random_function.h"
 #include "tests/compiler/run_kernel.h"
@@ -44,7 +44,8 @@ double Scale(Function f, const std::vector<Tensor>& inputs) {
   return scale;
 }
 
-void ExpectSame(const Function& f, const Batch& inputs, const Batch& got, std::int64_t begin, std::int64_t end, double tolerance) {
+void ExpectSame(const Function& f, const Batch& inputs, const Batch& got, std::int64_t begin, std::int64_t end,
+                double tolerance) {
   for (std::size_t b = 0; b < inputs.size(); ++b) {
     if (static_cast<std::int64_t>(b) < begin || static_cast<std::int64_t>(b) >= end) {
       for (const Tensor& t : got[b]) {
@@ -84,14 +85,12 @@ void Check(const Function& f, Precision precision, int lanes, double tolerance) 
 
 class RandomKernels : public ::testing::TestWithParam<int> {};
 
-TEST_P(RandomKernels, F64) { Check(RandomFunction(static_cast<std::uint64_t>(GetParam()), false), Precision::kF64, 0, 1e-9); }
-TEST_P(RandomKernels, F64OneInstance) {
-  Check(RandomFunction(static_cast<std::uint64_t>(GetParam()), false), Precision::kF64, 1, 1e-9);
-}
-TEST_P(RandomKernels, F32) { Check(RandomFunction(static_cast<std::uint64_t>(GetParam()), true), Precision::kF32, 0, 1e-4); }
-TEST_P(RandomKernels, F32OneInstance) {
-  Check(RandomFunction(static_cast<std::uint64_t>(GetParam()), true), Precision::kF32, 1, 1e-4);
-}
+Function Made(int seed, bool smooth) { return RandomFunction(static_cast<std::uint64_t>(seed), smooth); }
+
+TEST_P(RandomKernels, F64) { Check(Made(GetParam(), false), Precision::kF64, 0, 1e-9); }
+TEST_P(RandomKernels, F64OneInstance) { Check(Made(GetParam(), false), Precision::kF64, 1, 1e-9); }
+TEST_P(RandomKernels, F32) { Check(Made(GetParam(), true), Precision::kF32, 0, 1e-4); }
+TEST_P(RandomKernels, F32OneInstance) { Check(Made(GetParam(), true), Precision::kF32, 1, 1e-4); }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomKernels, ::testing::Range(0, 60));
 
@@ -194,7 +193,9 @@ struct CacheTest : ::testing::Test {
     b.Output("y", b.Unary(Op::kSin, x));
     function = b.Finish();
   }
-  Kernel Get() { return Compile(function, {.precision = Precision::kF64, .lanes = 0, .cache_folder = folder.string()}); }
+  Kernel Get() {
+    return Compile(function, {.precision = Precision::kF64, .lanes = 0, .cache_folder = folder.string()});
+  }
   void Works(const Kernel& kernel) {
     const Batch inputs = RandomInputs(function, 5, 1);
     ExpectSame(function, inputs, RunKernel(function, kernel, inputs, 0, 5), 0, 5, 1e-12);

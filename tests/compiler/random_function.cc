@@ -4,6 +4,7 @@
 #include "tests/compiler/random_function.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <string>
 
@@ -16,11 +17,12 @@ class Maker {
 
   Function Run() {
     for (int k = 0; k < 4; ++k) {
-      pool_.push_back(b_.Input("x" + std::to_string(k), k % 2 ? Role::kShared : Role::kInstance,
-                               {Elem::kReal, RandomShape()}));
+      pool_.push_back(
+          b_.Input("x" + std::to_string(k), k % 2 ? Role::kShared : Role::kInstance, {Elem::kReal, RandomShape()}));
     }
     for (int k = 0; k < 2; ++k) {
-      pool_.push_back(b_.Input("n" + std::to_string(k), k ? Role::kShared : Role::kInstance, {Elem::kInt, RandomShape()}));
+      const Role role = k ? Role::kShared : Role::kInstance;
+      pool_.push_back(b_.Input("n" + std::to_string(k), role, {Elem::kInt, RandomShape()}));
     }
     pool_.push_back(b_.Input("c", Role::kInstance, {Elem::kBool, RandomShape()}));
     const int steps = 6 + Below(20);
@@ -79,7 +81,10 @@ class Maker {
     }
     std::vector<std::int64_t> axes, starts;
     Shape cut, target = shape;
-    for (std::size_t d = 0; d < have.size(); ++d) cut.push_back(std::min(have[d], shape[d])), starts.push_back(have[d] - cut[d]);
+    for (std::size_t d = 0; d < have.size(); ++d) {
+      cut.push_back(std::min(have[d], shape[d]));
+      starts.push_back(have[d] - cut[d]);
+    }
     v = b_.Slice(v, starts, cut);
     // Axes that are too short are reduced to one entry, and repeated.
     Shape kept;
@@ -101,46 +106,80 @@ class Maker {
   Value Elementwise() {
     const Value x = Any(Elem::kReal);
     switch (Below(smooth_ ? 22 : 24)) {
-      case 0: return b_.Neg(x);
-      case 1: return b_.Unary(Op::kExp, Small(x, 2));
-      case 2: return b_.Unary(Op::kLog, Positive(x, 0.1));
-      case 3: return b_.Unary(Op::kExpm1, Small(x, 2));
-      case 4: return b_.Unary(Op::kLog1p, Positive(x, -0.5));
-      case 5: return b_.Unary(Op::kSqrt, Positive(x, 0.1));
-      case 6: return b_.Unary(Op::kAbs, x);
-      case 7: return b_.Unary(Op::kSin, Small(x, 5));
-      case 8: return b_.Unary(Op::kCos, Small(x, 5));
-      case 9: return b_.Unary(Op::kTan, Small(x, 1));
-      case 10: return b_.Unary(Op::kAsin, Small(x, 0.9));
-      case 11: return b_.Unary(Op::kAcos, Small(x, 0.9));
-      case 12: return b_.Unary(Op::kAtan, x);
-      case 13: return b_.Unary(Op::kSinh, Small(x, 2));
-      case 14: return b_.Unary(Op::kCosh, Small(x, 2));
-      case 15: return b_.Unary(Op::kTanh, x);
-      case 16: return b_.Unary(Op::kSigmoid, x);
-      case 17: return b_.Unary(Op::kSoftplus, x);
-      case 18: return b_.Unary(Op::kErf, x);
-      case 19: return b_.ToReal(Any());
-      case 20: return b_.Unary(Op::kStop, x);
-      case 21: return b_.Unary(Op::kNot, Any(Elem::kBool));
-      case 22: return b_.Unary(Op::kFloor, x);
-      default: return b_.Unary(Op::kSign, x);
+      case 0:
+        return b_.Neg(x);
+      case 1:
+        return b_.Unary(Op::kExp, Small(x, 2));
+      case 2:
+        return b_.Unary(Op::kLog, Positive(x, 0.1));
+      case 3:
+        return b_.Unary(Op::kExpm1, Small(x, 2));
+      case 4:
+        return b_.Unary(Op::kLog1p, Positive(x, -0.5));
+      case 5:
+        return b_.Unary(Op::kSqrt, Positive(x, 0.1));
+      case 6:
+        return b_.Unary(Op::kAbs, x);
+      case 7:
+        return b_.Unary(Op::kSin, Small(x, 5));
+      case 8:
+        return b_.Unary(Op::kCos, Small(x, 5));
+      case 9:
+        return b_.Unary(Op::kTan, Small(x, 1));
+      case 10:
+        return b_.Unary(Op::kAsin, Small(x, 0.9));
+      case 11:
+        return b_.Unary(Op::kAcos, Small(x, 0.9));
+      case 12:
+        return b_.Unary(Op::kAtan, x);
+      case 13:
+        return b_.Unary(Op::kSinh, Small(x, 2));
+      case 14:
+        return b_.Unary(Op::kCosh, Small(x, 2));
+      case 15:
+        return b_.Unary(Op::kTanh, x);
+      case 16:
+        return b_.Unary(Op::kSigmoid, x);
+      case 17:
+        return b_.Unary(Op::kSoftplus, x);
+      case 18:
+        return b_.Unary(Op::kErf, x);
+      case 19:
+        return b_.ToReal(Any());
+      case 20:
+        return b_.Unary(Op::kStop, x);
+      case 21:
+        return b_.Unary(Op::kNot, Any(Elem::kBool));
+      case 22:
+        return b_.Unary(Op::kFloor, x);
+      default:
+        return b_.Unary(Op::kSign, x);
     }
   }
 
   Value Combined() {
     const Value x = Any(Elem::kReal), y = Fit(Any(Elem::kReal), ShapeOf(x));
     switch (Below(smooth_ ? 8 : 10)) {
-      case 0: return b_.Add(x, y);
-      case 1: return b_.Sub(x, y);
-      case 2: return b_.Mul(Small(x, 2), y);
-      case 3: return b_.Div(x, Positive(y, 0.5));
-      case 4: return b_.Binary(Op::kPow, Positive(Small(x, 2), 0.5), Small(y, 2));
-      case 5: return b_.Binary(Op::kMax, x, y);
-      case 6: return b_.Binary(Op::kMin, x, y);
-      case 7: return b_.Binary(Op::kAtan2, x, Positive(y, 0.5));
-      case 8: return b_.Binary(Op::kMod, x, Positive(Small(y, 2), 0.7));
-      default: return b_.Binary(Below(2) ? Op::kLt : Op::kLe, x, y);
+      case 0:
+        return b_.Add(x, y);
+      case 1:
+        return b_.Sub(x, y);
+      case 2:
+        return b_.Mul(Small(x, 2), y);
+      case 3:
+        return b_.Div(x, Positive(y, 0.5));
+      case 4:
+        return b_.Binary(Op::kPow, Positive(Small(x, 2), 0.5), Small(y, 2));
+      case 5:
+        return b_.Binary(Op::kMax, x, y);
+      case 6:
+        return b_.Binary(Op::kMin, x, y);
+      case 7:
+        return b_.Binary(Op::kAtan2, x, Positive(y, 0.5));
+      case 8:
+        return b_.Binary(Op::kMod, x, Positive(Small(y, 2), 0.7));
+      default:
+        return b_.Binary(Below(2) ? Op::kLt : Op::kLe, x, y);
     }
   }
 
@@ -149,18 +188,30 @@ class Maker {
     const Value c = Any(Elem::kBool), d = Fit(Any(Elem::kBool), ShapeOf(c));
     const auto bounded = [&](Value v) { return b_.Binary(Op::kMod, v, Like(v, 7)); };
     switch (Below(12)) {
-      case 0: return bounded(b_.Add(n, m));
-      case 1: return bounded(b_.Mul(n, m));
-      case 2: return b_.Binary(Op::kMod, n, b_.Sub(Positive(m, 1), Like(m, 0)));
-      case 3: return b_.Binary(Op::kMax, n, m);
-      case 4: return b_.Binary(Op::kEq, n, m);
-      case 5: return b_.Binary(Op::kNe, n, m);
-      case 6: return b_.Binary(Below(2) ? Op::kLt : Op::kLe, n, m);
-      case 7: return b_.Binary(Below(2) ? Op::kAnd : Op::kOr, c, d);
-      case 8: return b_.Binary(Below(2) ? Op::kEq : Op::kLt, c, d);
-      case 9: return b_.Unary(Below(2) ? Op::kSign : Op::kNeg, n);
-      case 10: return b_.Unary(Op::kToInt, smooth_ ? c : Any(Elem::kReal));
-      default: return b_.Iota(1 + Below(6), Below(3) - 1);
+      case 0:
+        return bounded(b_.Add(n, m));
+      case 1:
+        return bounded(b_.Mul(n, m));
+      case 2:
+        return b_.Binary(Op::kMod, n, b_.Sub(Positive(m, 1), Like(m, 0)));
+      case 3:
+        return b_.Binary(Op::kMax, n, m);
+      case 4:
+        return b_.Binary(Op::kEq, n, m);
+      case 5:
+        return b_.Binary(Op::kNe, n, m);
+      case 6:
+        return b_.Binary(Below(2) ? Op::kLt : Op::kLe, n, m);
+      case 7:
+        return b_.Binary(Below(2) ? Op::kAnd : Op::kOr, c, d);
+      case 8:
+        return b_.Binary(Below(2) ? Op::kEq : Op::kLt, c, d);
+      case 9:
+        return b_.Unary(Below(2) ? Op::kSign : Op::kNeg, n);
+      case 10:
+        return b_.Unary(Op::kToInt, smooth_ ? c : Any(Elem::kReal));
+      default:
+        return b_.Iota(1 + Below(6), Below(3) - 1);
     }
   }
 
@@ -227,14 +278,22 @@ class Maker {
     }
     const bool decides = discrete || !smooth_;
     switch (Below(decides ? 8 : 5)) {
-      case 0: return b_.Reduce(Op::kReduceSum, x, axes);
-      case 1: return b_.Reduce(Op::kReduceProd, discrete ? b_.Unary(Op::kSign, x) : Small(x, 1.2), axes);
-      case 2: return b_.Reduce(Op::kReduceMax, x, axes);
-      case 3: return b_.Reduce(Op::kReduceMin, x, axes);
-      case 4: return b_.Along(Below(2) ? Op::kCumSum : Op::kSort, x);
-      case 5: return b_.Along(Op::kArgSort, x);
-      case 6: return b_.Arg(Op::kArgMax, x);
-      default: return b_.Arg(Op::kArgMin, x);
+      case 0:
+        return b_.Reduce(Op::kReduceSum, x, axes);
+      case 1:
+        return b_.Reduce(Op::kReduceProd, discrete ? b_.Unary(Op::kSign, x) : Small(x, 1.2), axes);
+      case 2:
+        return b_.Reduce(Op::kReduceMax, x, axes);
+      case 3:
+        return b_.Reduce(Op::kReduceMin, x, axes);
+      case 4:
+        return b_.Along(Below(2) ? Op::kCumSum : Op::kSort, x);
+      case 5:
+        return b_.Along(Op::kArgSort, x);
+      case 6:
+        return b_.Arg(Op::kArgMax, x);
+      default:
+        return b_.Arg(Op::kArgMin, x);
     }
   }
 
@@ -274,16 +333,23 @@ class Maker {
   Value Step() {
     switch (Below(11)) {
       case 0:
-      case 1: return Elementwise();
+      case 1:
+        return Elementwise();
       case 2:
-      case 3: return Combined();
-      case 4: return Discrete();
+      case 3:
+        return Combined();
+      case 4:
+        return Discrete();
       case 5:
-      case 6: return Shaped();
+      case 6:
+        return Shaped();
       case 7:
-      case 8: return Reduced();
-      case 9: return Dotted();
-      default: return Indexed();
+      case 8:
+        return Reduced();
+      case 9:
+        return Dotted();
+      default:
+        return Indexed();
     }
   }
 
@@ -301,9 +367,10 @@ Tensor RandomTensor(const Type& type, std::mt19937_64& random) {
   Tensor t{type, std::vector<double>(static_cast<std::size_t>(Count(type.shape)))};
   for (double& v : t.data) {
     const double unit = static_cast<double>(random() >> 11) * 0x1p-53;
-    v = type.elem == Elem::kReal ? 4 * unit - 2 : type.elem == Elem::kInt ? static_cast<double>(random() % 7) - 1 : static_cast<double>(random() % 2);
-    // What a kernel of lower precision cannot represent would be an error of the test.
-    if (type.elem == Elem::kReal) v = static_cast<float>(v);
+    // Reals are floats: what a kernel of lower precision cannot represent would be an error of the test.
+    if (type.elem == Elem::kReal) v = static_cast<float>(4 * unit - 2);
+    if (type.elem == Elem::kInt) v = std::floor(7 * unit) - 1;
+    if (type.elem == Elem::kBool) v = unit < 0.5;
   }
   return t;
 }

@@ -2,12 +2,12 @@
 #ifndef AMO_TESTS_COMPILER_RUN_KERNEL_H_
 #define AMO_TESTS_COMPILER_RUN_KERNEL_H_
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "compiler/interpret.h"
 #include "compiler/kernel.h"
@@ -39,7 +39,8 @@ inline double GetEntry(const unsigned char* at, Elem elem, Precision p) {
 }
 
 // Instances outside begin .. end stay zero. Shared inputs come from the first instance.
-inline Batch RunKernel(const Function& f, const Kernel& kernel, const Batch& inputs, std::int64_t begin, std::int64_t end) {
+inline Batch RunKernel(const Function& f, const Kernel& kernel, const Batch& inputs, std::int64_t begin,
+                       std::int64_t end) {
   const std::size_t batch = inputs.size();
   std::vector<std::vector<unsigned char>> memory;
   std::vector<Argument> in, out;
@@ -51,7 +52,8 @@ inline Batch RunKernel(const Function& f, const Kernel& kernel, const Batch& inp
     memory.emplace_back(count * bytes * (shared ? 1 : batch) + 1);
     for (std::size_t b = 0; b < (shared ? std::min<std::size_t>(1, batch) : batch); ++b) {
       for (std::size_t i = 0; i < count; ++i) {
-        PutEntry(memory.back().data() + (b * count + i) * bytes, input.type.elem, kernel.precision, inputs[b][k].data[i]);
+        PutEntry(memory.back().data() + (b * count + i) * bytes, input.type.elem, kernel.precision,
+                 inputs[b][k].data[i]);
       }
     }
     in.push_back({memory.back().data(), shared ? 0 : static_cast<std::int64_t>(count)});
@@ -77,7 +79,8 @@ inline Batch RunKernel(const Function& f, const Kernel& kernel, const Batch& inp
   for (std::size_t b = 0; b < batch; ++b) {
     for (std::size_t k = 0; k < f.outputs.size(); ++k) {
       const Type& type = f.type(f.outputs[k].value);
-      const std::size_t count = static_cast<std::size_t>(Count(type.shape)), bytes = BytesOf(type.elem, kernel.precision);
+      const auto count = static_cast<std::size_t>(Count(type.shape));
+      const std::size_t bytes = BytesOf(type.elem, kernel.precision);
       Tensor t{type, std::vector<double>(count)};
       for (std::size_t i = 0; i < count; ++i) {
         t.data[i] = GetEntry(memory[first_output + k].data() + (b * count + i) * bytes, type.elem, kernel.precision);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of kernels against libm: ranges of moderate arguments in units in the last place, and special values.
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <map>
 #include <utility>
-
-#include <gtest/gtest.h>
 
 #include "compiler/kernel.h"
 #include "compiler/scalar.h"
@@ -21,13 +21,13 @@ struct Case {
 
 // Composed functions lose a little more than the polynomials that they are made of.
 constexpr Case kCases[] = {
-    {Op::kExp, -80, 80, 2},      {Op::kExp, -1e-3, 1e-3, 2},  {Op::kLog, 1e-6, 1e3, 2},     {Op::kLog, 0.9, 1.1, 2},
-    {Op::kTanh, -9, 9, 2},       {Op::kTanh, -0.1, 0.1, 2},   {Op::kSin, -100, 100, 2},     {Op::kCos, -100, 100, 2},
-    {Op::kSin, -1, 1, 2},        {Op::kExpm1, -20, 80, 4},    {Op::kExpm1, -1, 1, 4},       {Op::kExpm1, -1e-6, 1e-6, 4},
-    {Op::kLog1p, -0.9, 1e3, 3},  {Op::kLog1p, -1e-6, 1e-6, 3}, {Op::kSinh, -50, 50, 5},     {Op::kSinh, -1e-3, 1e-3, 5},
-    {Op::kCosh, -50, 50, 4},     {Op::kTan, -1.5, 1.5, 5},    {Op::kSigmoid, -30, 30, 4},   {Op::kSoftplus, -30, 30, 4},
-    {Op::kSqrt, 0, 1e6, 1},      {Op::kErf, -3, 3, 1},        {Op::kAsin, -1, 1, 1},        {Op::kAcos, -1, 1, 1},
-    {Op::kAtan, -50, 50, 1},     {Op::kFloor, -50, 50, 0},    {Op::kSign, -1, 1, 0},        {Op::kAbs, -5, 5, 0},
+    {Op::kExp, -80, 80, 2},     {Op::kExp, -1e-3, 1e-3, 2},   {Op::kLog, 1e-6, 1e3, 2},   {Op::kLog, 0.9, 1.1, 2},
+    {Op::kTanh, -9, 9, 2},      {Op::kTanh, -0.1, 0.1, 2},    {Op::kSin, -100, 100, 2},   {Op::kCos, -100, 100, 2},
+    {Op::kSin, -1, 1, 2},       {Op::kExpm1, -20, 80, 4},     {Op::kExpm1, -1, 1, 4},     {Op::kExpm1, -1e-6, 1e-6, 4},
+    {Op::kLog1p, -0.9, 1e3, 3}, {Op::kLog1p, -1e-6, 1e-6, 3}, {Op::kSinh, -50, 50, 5},    {Op::kSinh, -1e-3, 1e-3, 5},
+    {Op::kCosh, -50, 50, 4},    {Op::kTan, -1.5, 1.5, 5},     {Op::kSigmoid, -30, 30, 4}, {Op::kSoftplus, -30, 30, 4},
+    {Op::kSqrt, 0, 1e6, 1},     {Op::kErf, -3, 3, 1},         {Op::kAsin, -1, 1, 1},      {Op::kAcos, -1, 1, 1},
+    {Op::kAtan, -50, 50, 1},    {Op::kFloor, -50, 50, 0},     {Op::kSign, -1, 1, 0},      {Op::kAbs, -5, 5, 0},
 };
 
 Function Single(Op op) {
@@ -75,8 +75,9 @@ INSTANTIATE_TEST_SUITE_P(All, MathRanges, ::testing::ValuesIn(kCases));
 
 TEST(Math, SpecialValues) {
   const double inf = INFINITY, nan = std::nan("");
-  const Op ops[] = {Op::kExp,  Op::kLog,  Op::kExpm1, Op::kLog1p, Op::kSqrt, Op::kAbs,  Op::kSign,    Op::kFloor,   Op::kSin,
-                    Op::kCos,  Op::kTan,  Op::kSinh,  Op::kCosh,  Op::kTanh, Op::kErf,  Op::kSigmoid, Op::kSoftplus, Op::kAtan};
+  const Op ops[] = {Op::kExp,  Op::kLog,   Op::kExpm1, Op::kLog1p,   Op::kSqrt,     Op::kAbs,
+                    Op::kSign, Op::kFloor, Op::kSin,   Op::kCos,     Op::kTan,      Op::kSinh,
+                    Op::kCosh, Op::kTanh,  Op::kErf,   Op::kSigmoid, Op::kSoftplus, Op::kAtan};
   for (Precision precision : {Precision::kF64, Precision::kF32}) {
     for (Op op : ops) {
       for (double x : {0.0, inf, -inf, nan, -1.0, 1.0, 1000.0, -1000.0}) {

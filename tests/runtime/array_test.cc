@@ -32,7 +32,8 @@ std::string Path(const std::string& name) { return ::testing::TempDir() + "/" + 
 
 // A .npy as NumPy writes it.
 Bytes Npy(const std::string& descr, bool fortran, const std::string& shape, std::string_view data, int version = 1) {
-  const std::string header = "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape + ", }\n";
+  const std::string header =
+      "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape + ", }\n";
   std::string text = "\x93NUMPY";
   text += {static_cast<char>(version), '\0', static_cast<char>(header.size()), '\0'};
   if (version > 1) text += std::string(2, '\0');
@@ -51,12 +52,14 @@ std::string Raw(std::initializer_list<T> values, bool swap = false) {
 }
 
 void ExpectSays(const std::string& message, std::initializer_list<const char*> parts) {
-  for (const char* part : parts) EXPECT_NE(message.find(part), message.npos) << "`" << part << "` is not in: " << message;
+  for (const char* part : parts)
+    EXPECT_NE(message.find(part), message.npos) << "`" << part << "` is not in: " << message;
 }
 
 std::vector<Array> Samples() {
-  std::vector<Array> arrays{MakeDoubles("scalar", {}, {2.5}), MakeDoubles("line", {3}, {1, -2, 0.1}), MakeDoubles("table", {2, 3}, {1, 2, 3, 4, 5, 6}),
-                            MakeDoubles("nothing", {0, 4}, {}), MakeDoubles("long name with ü", {1, 1, 2, 1}, {7, 8})};
+  std::vector<Array> arrays{MakeDoubles("scalar", {}, {2.5}), MakeDoubles("line", {3}, {1, -2, 0.1}),
+                            MakeDoubles("table", {2, 3}, {1, 2, 3, 4, 5, 6}), MakeDoubles("nothing", {0, 4}, {}),
+                            MakeDoubles("long name with ü", {1, 1, 2, 1}, {7, 8})};
   for (DType t : {DType::kBool, DType::kUint8, DType::kInt32, DType::kInt64, DType::kFloat32}) {
     arrays.push_back(Convert(MakeDoubles("as " + std::string(NameOf(t)), {2, 2}, {1, 0, 1, 1}), t));
   }
@@ -126,7 +129,8 @@ TEST(Array, EveryStoredTypeIsRead) {
   EXPECT_EQ(values("<i8", Raw<std::int64_t>({-5, 7})), (Doubles{-5, 7}));
   EXPECT_EQ(values("<u8", Raw<std::uint64_t>({5, 7})), (Doubles{5, 7}));
   EXPECT_EQ(values("<f2", Raw<std::uint16_t>({0x3C00, 0xC100})), (Doubles{1, -2.5}));
-  EXPECT_EQ(values("<f2", Raw<std::uint16_t>({0x0001, 0x7C00})), (Doubles{std::ldexp(1, -24), std::numeric_limits<double>::infinity()}));
+  EXPECT_EQ(values("<f2", Raw<std::uint16_t>({0x0001, 0x7C00})),
+            (Doubles{std::ldexp(1, -24), std::numeric_limits<double>::infinity()}));
   EXPECT_EQ(values("<f4", Raw<float>({1.5F, -2})), (Doubles{1.5, -2}));
   EXPECT_EQ(values(">f8", Raw<double>({1.5, -2}, true)), (Doubles{1.5, -2}));
   EXPECT_EQ(values(">i4", Raw<std::int32_t>({-70000, 2}, true), 2), (Doubles{-70000, 2}));
@@ -140,9 +144,11 @@ TEST(Array, DamagedNpyIsNamed) {
   };
   const std::string two = Raw<double>({1, 2});
   ExpectSays(message(ToBytes("hello")), {"file `x.npy`", "not in .npy format"});
-  ExpectSays(message(Npy("<f8", false, "(3,)", two)), {"file `x.npy` is truncated", "float64[3]", "needs 24 bytes", "found 16"});
+  ExpectSays(message(Npy("<f8", false, "(3,)", two)),
+             {"file `x.npy` is truncated", "float64[3]", "needs 24 bytes", "found 16"});
   ExpectSays(message(Npy("<f8", false, "(1,)", two)), {"is too long", "needs 8 bytes", "found 16"});
-  ExpectSays(message(Npy("<f8", false, "(4611686018427387904, 4611686018427387904)", two)), {"is truncated", "too many"});
+  ExpectSays(message(Npy("<f8", false, "(4611686018427387904, 4611686018427387904)", two)),
+             {"is truncated", "too many"});
   ExpectSays(message(Npy("<c16", false, "(1,)", two)), {"`<c16`", "expected bools, ints or floats"});
   ExpectSays(message(Npy("|O", false, "(1,)", two)), {"`|O`"});
   ExpectSays(message(Npy("<f8", false, "(-1,)", two)), {"damaged shape"});
@@ -150,7 +156,8 @@ TEST(Array, DamagedNpyIsNamed) {
   ExpectSays(message(Npy("<u8", false, "(2,)", Raw<std::uint64_t>({1, ~0ULL}))), {"uint64", "entry 1"});
   ExpectSays(message(Npy("<f8", false, "(2,)", two, 9)), {".npy version 9"});
   const Bytes whole = Npy("<f8", false, "(2,)", two);
-  for (std::size_t size = 0; size < whole.size(); ++size) message(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)));
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    message(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size)));
 }
 
 TEST(Array, CorruptBytesNeverCrash) {
@@ -163,9 +170,7 @@ TEST(Array, CorruptBytesNeverCrash) {
     const std::size_t count = 1 + random() % 3;
     for (std::size_t k = 0; k < count; ++k) bytes[random() % bytes.size()] = static_cast<std::byte>(random());
     const Result<Array> a = round % 2 ? ParseNpy(bytes, "a", "x") : ParseIdx(bytes, "a", "x");
-    if (a.ok()) {
-      EXPECT_EQ(a->data.size(), static_cast<std::size_t>(Count(*a)) * SizeOf(a->dtype));
-    }
+    if (a.ok()) { EXPECT_EQ(a->data.size(), static_cast<std::size_t>(Count(*a)) * SizeOf(a->dtype)); }
     refused += !a.ok();
   }
   EXPECT_GT(refused, 1000);
@@ -197,7 +202,8 @@ TEST(Array, MissingAndUnknownFilesAreNamed) {
 }
 
 TEST(Array, CsvWithNamesGivesColumns) {
-  const Result<std::vector<Array>> a = ParseCsv("\xEF\xBB\xBFx, \"the, y\" ,z\r\n1,2,+3\r\n\r\n-4e1,nan,6\n", "data", "x");
+  const Result<std::vector<Array>> a =
+      ParseCsv("\xEF\xBB\xBFx, \"the, y\" ,z\r\n1,2,+3\r\n\r\n-4e1,nan,6\n", "data", "x");
   ASSERT_TRUE(a.ok()) << a.message();
   ASSERT_EQ(a->size(), 3U);
   EXPECT_EQ((*a)[1].name, "the, y");
@@ -232,7 +238,8 @@ TEST(Array, IdxIsBigEndian) {
   ASSERT_TRUE(labels.ok()) << labels.message();
   EXPECT_EQ(ToDoubles((*labels)[0]), (std::vector<double>{1, 2, 255}));
   const auto read = [](char type, const std::string& data) {
-    const Result<Array> a = ParseIdx(ToBytes(std::string("\0\0", 2) + type + std::string("\x02\0\0\0\x01\0\0\0\x02", 9) + data), "a", "x");
+    const Result<Array> a =
+        ParseIdx(ToBytes(std::string("\0\0", 2) + type + std::string("\x02\0\0\0\x01\0\0\0\x02", 9) + data), "a", "x");
     EXPECT_TRUE(a.ok()) << (a.ok() ? "" : a.message());
     EXPECT_EQ(a->shape, (std::vector<std::int64_t>{1, 2}));
     return ToDoubles(*a);
@@ -247,7 +254,8 @@ TEST(Array, IdxIsBigEndian) {
 
 TEST(Array, DamagedIdxIsNamed) {
   const auto message = [](const std::string& bytes) { return ParseIdx(ToBytes(bytes), "a", "file `x.idx`").message(); };
-  ExpectSays(message(std::string("\0\0\x08\x01\0\0\0\x03", 8) + "ab"), {"file `x.idx` is truncated", "uint8[3]", "needs 3 bytes", "found 2"});
+  ExpectSays(message(std::string("\0\0\x08\x01\0\0\0\x03", 8) + "ab"),
+             {"file `x.idx` is truncated", "uint8[3]", "needs 3 bytes", "found 2"});
   ExpectSays(message(std::string("\0\0\x08\x01\0\0\0\x01", 8) + "ab"), {"is too long"});
   ExpectSays(message(std::string("\0\0\x08\x03\0\0\0\x03", 8)), {"ends within the header"});
   ExpectSays(message(std::string("\0\0\x0A\x01\0\0\0\x03", 8)), {"unknown IDX type 0x0a"});

@@ -3,16 +3,15 @@
 // derivatives, mixed derivatives by instance and shared inputs, strided inputs without copies, single precision.
 #include "runtime/kernel_function.h"
 
-#include <gtest/gtest.h>
-
-#include <functional>
-#include <thread>
-
 #include <ATen/ops/mul.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/sum.h>
+#include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
+
+#include <functional>
+#include <thread>
 
 #include "compiler/text.h"
 #include "runtime/torch_execute.h"
@@ -25,10 +24,13 @@ using compiler::Function;
 // 0.5 sum over the entries of tanh(A y)^2 + sum of x sin(3 y) + y[i], with A shared.
 constexpr const char* kObjective =
     "function f\n%0 = input y : instance real[4]\n%1 = input x : instance real[4]\n%2 = input A : shared real[3,4]\n"
-    "%3 = input i : instance int\n%4 = dot %2 %0 {0,1,1,0} : real[3]\n%5 = tanh %4 : real[3]\n%6 = mul %5 %5 : real[3]\n"
+    "%3 = input i : instance int\n%4 = dot %2 %0 {0,1,1,0} : real[3]\n%5 = tanh %4 : real[3]\n%6 = mul %5 %5 : "
+    "real[3]\n"
     "%7 = reduce_sum %6 {0} : real\n%8 = number 0.5 : real\n%9 = mul %7 %8 : real\n%10 = number 3 : real\n"
-    "%11 = broadcast %10 {-1} : real[4]\n%12 = mul %11 %0 : real[4]\n%13 = sin %12 : real[4]\n%14 = mul %1 %13 : real[4]\n"
-    "%15 = reduce_sum %14 {0} : real\n%16 = add %9 %15 : real\n%17 = gather %0 %3 {0} : real\n%18 = add %16 %17 : real\n"
+    "%11 = broadcast %10 {-1} : real[4]\n%12 = mul %11 %0 : real[4]\n%13 = sin %12 : real[4]\n%14 = mul %1 %13 : "
+    "real[4]\n"
+    "%15 = reduce_sum %14 {0} : real\n%16 = add %9 %15 : real\n%17 = gather %0 %3 {0} : real\n%18 = add %16 %17 : "
+    "real\n"
     "output value %18\n";
 
 Function Parse(const char* text) {
@@ -49,7 +51,8 @@ double Distance(const at::Tensor& a, const at::Tensor& b) {
 }
 
 // The value, then for each order the derivatives of the sum of the last ones' squares, by all three real inputs.
-std::vector<at::Tensor> Derivatives(const std::function<at::Tensor(const std::vector<at::Tensor>&)>& f, std::vector<at::Tensor> inputs, int orders) {
+std::vector<at::Tensor> Derivatives(const std::function<at::Tensor(const std::vector<at::Tensor>&)>& f,
+                                    std::vector<at::Tensor> inputs, int orders) {
   std::vector<at::Tensor> leaves, all;
   for (std::size_t k = 0; k < 3; ++k) {
     inputs[k] = inputs[k].detach().clone().requires_grad_(true);
@@ -79,7 +82,8 @@ TEST(KernelFunction, EveryOrderEqualsTorchExecute) {
       const auto expected = Derivatives([&](const auto& in) { return TorchExecute(f, in)[0]; }, inputs, orders);
       ASSERT_EQ(actual.size(), expected.size());
       for (std::size_t k = 0; k < actual.size(); ++k) {
-        EXPECT_LT(Distance(actual[k], expected[k]), 1e-11 * (1 + expected[k].abs().max().item<double>())) << batch << " " << orders << " " << k;
+        EXPECT_LT(Distance(actual[k], expected[k]), 1e-11 * (1 + expected[k].abs().max().item<double>()))
+            << batch << " " << orders << " " << k;
       }
     }
   }
@@ -109,9 +113,9 @@ TEST(KernelFunction, StridedInputsAreReadWhereTheyLie) {
   const KernelObjective kernel(f, {0, 1, 2}, {});
   std::vector<at::Tensor> inputs = Inputs(6);
   const at::Tensor wide = at::randn({6, 10}, at::TensorOptions().dtype(at::kDouble));
-  inputs[0] = wide.narrow(1, 3, 4);                       // rows apart
-  inputs[1] = inputs[1].select(0, 0).expand({6, 4});      // one row for all
-  inputs[2] = at::randn({4, 3}, wide.options()).t();      // column-major: copied
+  inputs[0] = wide.narrow(1, 3, 4);                   // rows apart
+  inputs[1] = inputs[1].select(0, 0).expand({6, 4});  // one row for all
+  inputs[2] = at::randn({4, 3}, wide.options()).t();  // column-major: copied
   EXPECT_LT(Distance(kernel(inputs), TorchExecute(f, inputs)[0]), 1e-12);
 }
 
@@ -130,8 +134,9 @@ TEST(KernelFunction, SinglePrecision) {
 }
 
 TEST(KernelFunction, WithoutInstanceInputsThereIsNoBatch) {
-  const Function f = Parse("function f\n%0 = input w : shared real[2]\n%1 = mul %0 %0 : real[2]\n%2 = mul %1 %0 : real[2]\n"
-                           "%3 = reduce_sum %2 {0} : real\noutput value %3\n");
+  const Function f = Parse(
+      "function f\n%0 = input w : shared real[2]\n%1 = mul %0 %0 : real[2]\n%2 = mul %1 %0 : real[2]\n"
+      "%3 = reduce_sum %2 {0} : real\noutput value %3\n");
   const KernelObjective kernel(f, {0}, {});
   const at::Tensor w = at::randn({2}, at::TensorOptions().dtype(at::kDouble)).requires_grad_(true);
   const at::Tensor value = kernel({w});
@@ -154,8 +159,9 @@ TEST(KernelFunction, ThreadsShareOneObjective) {
 }
 
 TEST(KernelFunction, RunKernelGivesEveryOutput) {
-  const Function f = Parse("function f\n%0 = input x : instance real[3]\n%1 = argmax %0 : int\n%2 = input k : shared real[3]\n"
-                           "%3 = lt %0 %2 : bool[3]\n%4 = cumsum %0 : real[3]\noutput a %1\noutput b %3\noutput c %4\n");
+  const Function f = Parse(
+      "function f\n%0 = input x : instance real[3]\n%1 = argmax %0 : int\n%2 = input k : shared real[3]\n"
+      "%3 = lt %0 %2 : bool[3]\n%4 = cumsum %0 : real[3]\noutput a %1\noutput b %3\noutput c %4\n");
   const std::vector<at::Tensor> inputs{at::randn({300, 3}, at::TensorOptions().dtype(at::kDouble)),
                                        at::randn({3}, at::TensorOptions().dtype(at::kDouble))};
   const auto actual = RunKernel(compiler::Compile(f, {}), f, inputs);
