@@ -79,6 +79,11 @@ std::set<std::string> OwnerSet(const std::vector<Ident>& owners) {
   return names;
 }
 
+// Mistakes that may have swallowed declarations.
+bool IsAboutText(const Diagnostic& d) {
+  return d.code == Code::kSyntax || d.code == Code::kNesting || d.code == Code::kEncoding || d.code == Code::kFile;
+}
+
 class Chooser {
  public:
   Chooser(const Program& program, Diagnostics& diagnostics) : program_(program), diagnostics_(diagnostics) {}
@@ -89,6 +94,8 @@ class Chooser {
     }
     if (!is_called) CheckSectionNames();
     const Section* own = FindOwn(choice.problem);
+    problem_.source = program_.files.back().source;
+    problem_.broken = own == nullptr || std::any_of(diagnostics_.all().begin(), diagnostics_.all().end(), IsAboutText);
     if (own == nullptr) return std::move(problem_);
     problem_.source = own->file->source;
     if (own->problem != nullptr) {

@@ -31,7 +31,7 @@ struct Problem {
   std::string name, doc;
   const Decl* decl = nullptr;                       // its `problem` line; null when the file has none
   std::uint32_t source = 0;                         // the text it stands in
-  bool broken = false;                              // a declaration that counts has a syntax error
+  bool broken = false;                              // the text has syntax errors: declarations may be missing
   std::map<std::string, const Decl*> names;         // dims, values, lets, functions, networks, updates' extra states
   std::map<std::string, const Decl*> sets;          // after `in`
   std::map<std::string, double> numbers;            // every dim and scalar const, evaluated, overrides applied

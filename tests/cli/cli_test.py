@@ -372,7 +372,8 @@ class Streams(Cli):
 
     def test_closed_output(self):
         good = self.file("good.amo", GOOD)
-        command = f"'{AMO}' check '{good}' >&-"], stderr=subprocess.PIPE, text=True, timeout=60)
+        command = f"'{AMO}' check '{good}' >&-"
+        result = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, timeout=60)
         self.assertEqual(result.returncode, FILES)
 
 
