@@ -148,7 +148,7 @@ constexpr Builtin kBuiltins[] = {
     Function("concat(a, b, …)", 1, -1, R::kConcat), Function("stack(a, b, …)", 1, -1, R::kStack),
     Function("reshape(a, [n, m])", 2, 2, R::kReshape), Function("gather(a, indices)", 2, 2, R::kGather),
     Function("one_hot(i, n)", 2, 2, R::kOneHot), Function("zeros(n, …)", 1, -1, R::kZeros),
-    Function("last(a)", 1, 1, R::kLast),
+    Function("last(a)", 1, 1, R::kLast), Function("size(a)", 1, 1, R::kSize),
     Function("conv1d(a, kernel)", 2, 2, R::kConv1d, false, kPadStride),
     Function("conv2d(a, kernel)", 2, 2, R::kConv2d, false, kPadStride),
     Function("maxpool(a, size)", 2, 2, R::kMaxpool, false, std::span(kPadStride).subspan(1)),

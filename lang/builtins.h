@@ -67,6 +67,7 @@ enum class Rule {
   kCategorical,   // int s or int[n], v[q] or M[n, q] → real s
   kTwoReal,       // two that combine elementwise → real s
   kLast,          // a[n, …] → a[…]
+  kSize,          // a[n, …] → n, a dim
   kGrad,          // E, name
   kProject,       // v, SET
   kStop,          // E

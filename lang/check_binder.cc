@@ -8,9 +8,11 @@
 
 namespace amo::lang {
 
-// Makes the binder's name known. `lengths`, where given, gets the length of its range, which must then be a dim.
-void Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
+// Makes the binder's name known. `lengths`, where given, gets the length of its range, which must then be a dim; false
+// where it is none.
+bool Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
   Local local{binder.name.text, binder.name.span, {}, std::nullopt, std::nullopt};
+  bool good = true;
   switch (binder.kind) {
     case Binder::Kind::kIn: {
       local.type = Scalar(Elem::kInt);
@@ -22,7 +24,7 @@ void Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
         out_->Error(Code::kTypeMismatch, binder.hi->span,
                     fmt::format("an index runs over whole numbers, {} is `{}`", Quote(*binder.hi), ToString(end)))
             .Help("`i in n` for a dim or an int, `i in 0..n` for a range");
-        if (lengths != nullptr) lengths->push_back(Fixed(0));
+        good = false;
         break;
       }
       const std::optional<Interval> lo =
@@ -46,7 +48,8 @@ void Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
         out_->Error(Code::kShapeMismatch, at, fmt::format("this range has {} entries", length->value));
         is_known = false;
       }
-      lengths->push_back(is_known ? *length : Fixed(0));
+      good = is_known;
+      if (good) lengths->push_back(*length);
       break;
     }
     case Binder::Kind::kDraw: {
@@ -59,26 +62,35 @@ void Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
     case Binder::Kind::kInit: local.type = InferNumber(*binder.value); break;
   }
   locals_.push_back(std::move(local));
+  return good;
 }
 
-std::vector<Dim> Checker::BindIndices(const std::vector<Binder>& binders) {
+std::optional<std::vector<Dim>> Checker::BindIndices(const std::vector<Binder>& binders) {
   std::vector<Dim> lengths;
-  for (const Binder& binder : binders) Bind(binder, &lengths);
-  return lengths;
+  bool good = true;
+  for (const Binder& binder : binders) good = Bind(binder, &lengths) && good;
+  return good ? std::optional(lengths) : std::nullopt;
+}
+
+Type Checker::Family(const std::optional<std::vector<Dim>>& outer, const Type& element) {
+  return outer && !element.is_error() ? ArrayOf(*outer, element) : Type{};
 }
 
 Type Checker::InferComprehension(const Comprehension& node, const Expr& expr) {
   Scope scope(*this);
   std::vector<Dim> lengths;
-  const std::size_t before = out_->all().size();
-  for (const Binder& binder : node.binders) Bind(binder, binder.kind == Binder::Kind::kIn ? &lengths : nullptr);
-  const bool good = out_->all().size() == before;
+  bool good = true, has_index = false;
+  for (const Binder& binder : node.binders) {
+    const bool is_index = binder.kind == Binder::Kind::kIn;
+    good = Bind(binder, is_index ? &lengths : nullptr) && good;
+    has_index = has_index || is_index;
+  }
   if (node.condition != nullptr) {
     Condition(*node.condition, "a comprehension");
     out_->Error(Code::kShapeMismatch, node.condition->span, "the length of an array cannot depend on a condition")
         .Help("`[i in n: if c then … else 0]` keeps the length; `sum(i in n if c: …)` may leave entries out");
   }
-  if (lengths.empty()) {
+  if (!has_index) {
     out_->Error(Code::kShapeMismatch, expr.span, "an array needs an index such as `i in n`");
     return {};
   }

@@ -120,7 +120,8 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
     case Rule::kReshape:
     case Rule::kGather:
     case Rule::kOneHot:
-    case Rule::kLast: return CallShape(node, builtin);
+    case Rule::kLast:
+    case Rule::kSize: return CallShape(node, builtin);
     case Rule::kConv1d:
     case Rule::kConv2d:
     case Rule::kMaxpool: return CallConvolution(node, builtin);
@@ -319,13 +320,15 @@ Type Checker::CallShape(const Call& node, const Builtin& builtin) {
       dims[0] = at.dims[0];
       return {from.elem, dims, false};
     }
-    case Rule::kLast: {
+    case Rule::kLast:
+    case Rule::kSize: {
       const Type type = InferArgument(node, 0, -1, builtin);
       if (type.is_error()) return {};
       if (type.is_scalar()) {
-        out_->Error(Code::kShapeMismatch, first.span, fmt::format("`last` takes an array, {} is a single number", Quote(first)));
+        out_->Error(Code::kShapeMismatch, first.span, fmt::format("`{}` takes an array, {} is a single number", builtin.name, Quote(first)));
         return {};
       }
+      if (builtin.rule == Rule::kSize) return Scalar(Elem::kInt);
       return {type.elem, {type.dims.begin() + 1, type.dims.end()}, false};
     }
     default: break;

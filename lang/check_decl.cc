@@ -67,6 +67,7 @@ void Checker::CheckSource(const ValueDecl& value) {
         .Help("`from` takes a file's name in quotes, a table, or a registered data set; what is computed stands after `=`");
     return;
   }
+  if (!unknown_.insert({name->name.text, name->name.span.source}).second) return;
   for (const auto& [other, d] : problem_.names) {
     if (TypeOf(other).elem == Elem::kTable) known.push_back(other);
   }
@@ -117,6 +118,7 @@ void Checker::CheckRelation(const Relation& relation, const std::string& name, S
   }
   const Type type = InferValue(*relation.value);
   if (compare == nullptr) {
+    if (problem_.broken) return;
     out_->Error(Code::kRelation, relation.value->span, fmt::format("the constraint `{}` is no relation", name))
         .Under(type.is_error() ? "" : fmt::format("this is `{}`", ToString(type)))
         .Help("`a == b`, `a <= b`, `l <= a <= u` or `a in SET`");
@@ -152,9 +154,8 @@ void Checker::CheckUpdate(const UpdateDecl& update) {
   Scope scope(*this, true);
   {
     Scope inner(*this);
-    const std::vector<Dim> outer = BindIndices(update.index);
-    Type got = InferNumber(*update.value);
-    if (!got.is_error()) got = ArrayOf(outer, got);
+    const std::optional<std::vector<Dim>> outer = BindIndices(update.index);
+    const Type got = Family(outer, InferNumber(*update.value));
     Assign(*update.value, got, want, true, name, SpanOf(name));
   }
   if (is_variable && update.type) {
@@ -272,7 +273,10 @@ void Checker::Run() {
           dims_[use.name] = dim_of(use.name, depth + 1);
       });
       const std::optional<Dim> made = ToDim(*expr);
-      if (made && !IsFixed(*made) && !Mentions(*made, name)) dim = *made;
+      if (made && !IsFixed(*made) && !Mentions(*made, name)) {
+        dim = *made;
+        dim.label = name;
+      }
     }
     return dims_[name] = dim;
   };

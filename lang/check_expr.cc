@@ -217,10 +217,13 @@ void Checker::CheckBounds(const Expr& at, const Dim& dim, const Index& node) {
   if (range->lo >= 0 && range->hi < static_cast<double>(dim.value)) return;
   const double bad = range->lo < 0 ? range->lo : range->hi;
   const std::string entries = dim.value == 1 ? "1 entry" : fmt::format("{} entries", dim.value);
-  Diagnostic& error = out_->Error(Code::kShapeMismatch, at.span,
-                                  fmt::format("the index {} {} {}, {} has {}", Quote(at),
-                                              range->lo == range->hi ? "is" : "reaches", bad, Quote(*node.base), entries));
-  error.Help(range->lo < 0 ? "indices start at 0; the last entry is `last(…)`" : "indices start at 0, ranges are half open");
+  out_->Error(Code::kShapeMismatch, at.span,
+              range->lo == range->hi
+                  ? fmt::format("{} has {}, there is none at {}", Quote(*node.base), entries, bad)
+                  : fmt::format("{} has {}, the index {} goes {} to {}", Quote(*node.base), entries, Quote(at),
+                                range->lo < 0 ? "down" : "up", bad))
+      .Help(range->lo < 0 ? "indices start at 0; the last entry is `last(…)`"
+                          : fmt::format("indices start at 0: the last one is {}", dim.value - 1));
 }
 
 std::optional<Dim> Checker::CheckSlice(const IndexItem& item, const Dim& dim, const Index& node) {
@@ -314,9 +317,8 @@ void Checker::Define(const Definition& definition) {
   Type type;
   {
     Scope scope(*this);
-    const std::vector<Dim> outer = BindIndices(definition.index);
-    type = InferValue(*definition.value);
-    if (!type.is_error()) type = ArrayOf(outer, type);
+    const std::optional<std::vector<Dim>> outer = BindIndices(definition.index);
+    type = Family(outer, InferValue(*definition.value));
   }
   // A whole number keeps its meaning in the length of a slice.
   std::optional<Interval> range;

@@ -107,12 +107,13 @@ Type Checker::TypeOf(const std::string& name) {
   const auto found = problem_.names.find(name);
   if (found == problem_.names.end() || found->second->broken || !open_.insert(name).second) return {};
   const Decl& decl = *found->second;
+  if (problem_.twice.contains(name)) return checked_.values[name] = {};
   Type type;
   {
     Scope scope(*this, true);
     file_ = FileOf(decl.span);
     type = std::visit(Overload{
-                          [](const DimDecl&) { return Scalar(Elem::kInt); },
+                          [&](const DimDecl&) { return problem_.numbers.contains(name) ? Scalar(Elem::kInt) : Type{}; },
                           [&](const ValueDecl& d) { return TypeOfValue(decl, d); },
                           [&](const LetDecl& d) { return TypeOfLet(d); },
                           [&](const UpdateDecl& d) { return TypeOfState(d); },
@@ -133,7 +134,7 @@ Type Checker::TypeOf(const std::string& name) {
 }
 
 Type Checker::TypeOfValue(const Decl&, const ValueDecl& value) {
-  const std::vector<Dim> outer = BindIndices(value.index);
+  const std::optional<std::vector<Dim>> outer = BindIndices(value.index);
   const std::string& name = value.names[0].text;
   std::optional<Type> declared;
   if (value.type) declared = ToType(*value.type);
@@ -165,24 +166,24 @@ Type Checker::TypeOfValue(const Decl&, const ValueDecl& value) {
         .Help("write `: real[n]`, or where it comes from: `= EXPR`, `~ DISTRIBUTION`, `from SOURCE`");
   }
   if (value.set != nullptr) CheckSet(*value.set, type, name, value.names[0].span);
-  return type.is_error() || type.elem == Elem::kTable ? type : ArrayOf(outer, type);
+  return type.elem == Elem::kTable ? type : Family(outer, type);
 }
 
 Type Checker::TypeOfLet(const LetDecl& let) {
-  const std::vector<Dim> outer = BindIndices(let.index);
+  const std::optional<std::vector<Dim>> outer = BindIndices(let.index);
   Type type = InferValue(*let.value);
   if (let.type) {
     const Type want = ToType(*let.type);
     Assign(*let.value, type, want, true, let.name.text, let.type->span);
     type = want;
   }
-  return type.is_error() ? type : ArrayOf(outer, type);
+  return Family(outer, type);
 }
 
 Type Checker::TypeOfState(const UpdateDecl& update) {
   if (update.type) {
-    const std::vector<Dim> outer = BindIndices(update.index);
-    return ArrayOf(outer, ToType(*update.type));
+    const std::optional<std::vector<Dim>> outer = BindIndices(update.index);
+    return Family(outer, ToType(*update.type));
   }
   if (update.from != nullptr) return InferValue(*update.from);
   out_->Error(Code::kMissingPart, update.name.span, fmt::format("the state `{}` has no type", update.name.text))
@@ -259,9 +260,15 @@ std::optional<Dim> Checker::ToDim(const Expr& expr) const {
     }
   } else if (const auto* call = std::get_if<Call>(&expr.node)) {
     const auto* callee = std::get_if<Name>(&call->callee->node);
-    const bool is_weights = callee != nullptr && callee->name.text == "weights" && call->args.size() == 1;
-    if (const auto* net = is_weights ? std::get_if<Name>(&call->args[0].value->node) : nullptr)
-      return WeightsOf(net->name.text);
+    const auto* arg = call->args.size() == 1 ? std::get_if<Name>(&call->args[0].value->node) : nullptr;
+    if (callee != nullptr && arg != nullptr && callee->name.text == "weights") return WeightsOf(arg->name.text);
+    if (callee != nullptr && arg != nullptr && callee->name.text == "size") {
+      const Local* local = FindLocal(arg->name.text);
+      const auto value = checked_.values.find(arg->name.text);
+      const std::vector<Dim>* dims = local != nullptr ? &local->type.dims
+                                     : value != checked_.values.end() ? &value->second.dims : nullptr;
+      return dims == nullptr || dims->empty() ? std::nullopt : std::optional((*dims)[0]);
+    }
   }
   const std::optional<double> number = NumberOf(expr);
   if (!number || std::abs(*number) > 1e12 || *number != std::floor(*number)) return std::nullopt;
@@ -277,8 +284,10 @@ std::optional<Dim> Checker::DimOf(const Expr& expr) {
     if (decl == nullptr && !is_here) {
       ReportUnknown({use.name, use.span});
       is_known = false;
-    } else if (decl != nullptr && decl->broken) {
-      is_known = false;
+    } else if (decl != nullptr && FindLocal(use.name) == nullptr &&
+               (decl->broken || problem_.twice.contains(use.name) ||
+                (std::holds_alternative<DimDecl>(decl->node) && !problem_.numbers.contains(use.name)))) {
+      is_known = false;  // reported where it is declared
     } else if (use.shape_only && (decl == nullptr || !std::holds_alternative<NetworkDecl>(decl->node))) {
       out_->Error(Code::kTypeMismatch, use.span, fmt::format("`weights` takes a network, `{}` is none", use.name));
       is_known = false;
@@ -289,11 +298,6 @@ std::optional<Dim> Checker::DimOf(const Expr& expr) {
                              return l.symbol && Mentions(*dim, ToString(*l.symbol));
                            });
   if (!dim || is_symbolic) {
-    // A dim whose own number is in error was reported.
-    const auto* name = std::get_if<Name>(&expr.node);
-    const Decl* decl = name == nullptr ? nullptr : DeclOf(name->name.text);
-    if (decl != nullptr && std::holds_alternative<DimDecl>(decl->node) && FindLocal(name->name.text) == nullptr)
-      return std::nullopt;
     out_->Error(Code::kTypeMismatch, expr.span, fmt::format("{} is no dim", Quote(expr)))
         .Help("a dim is a whole number, a `dim`, or made of these with `+ - * /`");
     return std::nullopt;

@@ -195,7 +195,8 @@ Type Checker::InferProduct(const Binary& node, const Expr& expr, const Type& a, 
     error.Under(fmt::format("`{}` on the left, `{}` on the right", ShapeText(a), ShapeText(b)));
     LabelOrigin(error, *node.left, a);
     LabelOrigin(error, *node.right, b);
-    if (IsMatrix(a) && SameDim(a.dims[0], inner_right)) error.Help("the transpose fits: `A' * b`");
+    if (IsMatrix(a) && SameDim(a.dims[0], inner_right) && std::holds_alternative<Name>(node.left->node))
+      error.Help(fmt::format("the transpose fits: `{}'`", std::get<Name>(node.left->node).name.text));
     return {};
   }
   if (a.row) return IsVector(b) ? Scalar(elem) : Type{elem, {b.dims[1]}, true};

@@ -37,6 +37,15 @@ void Checker::CheckDomain(const Expr& value, const Parameter& param) {
   out_->Error(Code::kDomain, value.span, fmt::format("`{}` is {}, it must be {}", param.name, *number, DomainText(param.domain)));
 }
 
+void Checker::CheckRange(std::optional<double> lo, std::optional<double> hi, std::string_view name, Span at) {
+  if (!lo || !hi || *lo < *hi) return;
+  if (*lo > *hi) {
+    out_->Error(Code::kDomain, at, fmt::format("this `{}` is empty: it runs from {} to {}", name, *lo, *hi));
+  } else {
+    out_->Warning(Code::kDomain, at, fmt::format("this `{}` holds nothing but {}", name, *lo));
+  }
+}
+
 // ---- sets
 
 void Checker::CheckSet(const Expr& set, const Type& of, const std::string& name, Span declared) {
@@ -148,9 +157,7 @@ void Checker::CheckKnownSet(const Expr& set, const Builtin& builtin, const Type&
   }
   if (set_name == "box" || set_name == "integers") {
     const std::optional<double> lo = NumberOf(*args[0]), hi = NumberOf(*args[1]);
-    if (lo && hi && *lo > *hi) {
-      out_->Error(Code::kDomain, set.span, fmt::format("this `{}` is empty: it runs from {} to {}", set_name, *lo, *hi));
-    }
+    CheckRange(lo, hi, set_name, set.span);
   }
 }
 
@@ -364,8 +371,7 @@ Type Checker::CheckDistribution(const Expr& distribution, const Type* declared, 
     }
     if (builtin->name == "uniform") {
       const std::optional<double> lo = NumberOf(*callee.call->args[0].value), hi = NumberOf(*callee.call->args[1].value);
-      if (lo && hi && *lo > *hi)
-        out_->Error(Code::kDomain, distribution.span, fmt::format("this `uniform` is empty: it runs from {} to {}", *lo, *hi));
+      CheckRange(lo, hi, builtin->name, distribution.span);
     }
   }
   if (declared == nullptr) return shape;

@@ -396,12 +396,12 @@ void Checker::CheckStages(const Stages& stages, std::string_view what) {
     Type got;
     {
       Scope inner(*this);
-      const std::vector<Dim> outer = BindIndices(prediction.index);
-      got = InferNumber(*prediction.value);
-      if (!got.is_error()) got = ArrayOf(outer, got);
+      const std::optional<std::vector<Dim>> outer = BindIndices(prediction.index);
+      got = Family(outer, InferNumber(*prediction.value));
     }
     if (value == nullptr || value->kind != ValueKind::kVariable) {
-      if (const Decl* decl = DeclOf(name); decl != nullptr && decl->broken) continue;
+      if (const Decl* decl = DeclOf(name); decl != nullptr && (decl->broken || problem_.twice.contains(name))) continue;
+      if (DeclOf(name) == nullptr && !unknown_.insert({name, prediction.name.span.source}).second) continue;
       std::vector<std::string> variables;
       for (const Decl* decl : problem_.values) {
         const auto* v = std::get_if<ValueDecl>(&decl->node);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // When things are known and what they rest on: binding times, what a prediction may read, whether the objective rests
-// on its variables, who moves what is learned, what nothing uses.
+// on its variables, what nothing uses.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -36,11 +36,6 @@ const Ident* NameOfCallee(const Expr& expr) {
   if (const auto* name = std::get_if<Name>(&expr.node)) return &name->name;
   if (const auto* call = std::get_if<Call>(&expr.node)) return NameOfCallee(*call->callee);
   return nullptr;
-}
-
-bool IsSlow(const NetworkDecl& network) {
-  const Ident* name = network.body == nullptr ? nullptr : NameOfCallee(*network.body);
-  return name != nullptr && name->text == "slow";
 }
 
 }  // namespace
@@ -146,7 +141,9 @@ void Checker::CheckLatest(const Roots& roots, int latest, const std::string& wha
   if (late == nullptr) return;
   const auto& [name, span] = *late;
   const bool is_declared = problem_.names.contains(name);
-  const std::string kind = is_declared ? fmt::format("{} `{}`", KindOf(name), name) : fmt::format("`{}`", name);
+  // "the context `x`", "hidden `h`", "`step`"
+  std::string kind = is_declared ? fmt::format("{} `{}`", KindOf(name), name) : fmt::format("`{}`", name);
+  if (kind.starts_with("a ")) kind.replace(0, 1, "the");
   Diagnostic& error = out_->Error(Code::kBindingTime, span,
                                   fmt::format("{}, and rests on {}, {}", what, kind, TimeText(TimeOf(name))));
   const std::string_view text = program_.sources.Text(span);
@@ -208,6 +205,7 @@ void Checker::CheckVariablesUsed() {
                                                   : fmt::format("the equation does not depend on the variable `{}`", name));
     if (has_objective && problem_.objectives[0]->value != nullptr) error.Label(problem_.objectives[0]->value->span, "the objective");
   }
+  if (main_out_->has_errors()) return;
   for (const Constraint* constraint : problem_.constraints) {
     const Roots& of = RootsOf("constraint " + constraint->name.text);
     const bool is_constraint = std::any_of(of.begin(), of.end(), [&](const auto& root) { return TimeOf(root.first) == kVariableTime; });
@@ -265,119 +263,6 @@ void Checker::CheckDeployment() {
   }
 }
 
-// ---- owners
-
-// What is learned and reached by the model, its updates, the losses.
-std::set<std::string> Checker::LearnedReached() {
-  Roots roots;
-  const auto add = [&](const Roots& more) { roots.insert(more.begin(), more.end()); };
-  if (problem_.model != nullptr) {
-    add(RootsOf([&](const OnUse& on_use) { VisitUses(*problem_.model, on_use); }));
-    for (const ExprPtr& refinement : problem_.model->refinements) {
-      const Ident* name = NameOfCallee(*refinement);
-      const bool follows_update = name != nullptr && (name->text == "iterate" || name->text == "anderson");
-      if (!follows_update) continue;
-      for (const UpdateDecl* update : problem_.updates) {
-        add(RootsOf([&](const OnUse& on_use) {
-          VisitUses(*update->value, on_use);
-          if (update->from != nullptr) VisitUses(*update->from, on_use);
-        }));
-      }
-    }
-  }
-  for (const LossDecl* loss : problem_.losses) add(RootsOf([&](const OnUse& on_use) { VisitUses(*loss->value, on_use); }));
-  std::set<std::string> learned;
-  for (const auto& root : roots) {
-    const auto decl = problem_.names.find(root.first);
-    if (decl == problem_.names.end()) continue;
-    const auto* value = std::get_if<ValueDecl>(&decl->second->node);
-    const auto* network = std::get_if<NetworkDecl>(&decl->second->node);
-    const bool is_learned = (value != nullptr && value->kind == ValueKind::kParameter && value->origin != ValueDecl::Origin::kRead) ||
-                            (network != nullptr && network->source == nullptr && !IsSlow(*network));
-    if (is_learned) learned.insert(root.first);
-  }
-  return learned;
-}
-
-void Checker::CheckOwners() {
-  const auto check_owner = [&](const Ident& owner, std::string_view what) {
-    if (owner.text == "model") return true;
-    const Decl* decl = DeclOf(owner.text);
-    if (decl == nullptr) {
-      std::vector<std::string> known{"model"};
-      for (const auto& [name, d] : problem_.names) {
-        const auto* value = std::get_if<ValueDecl>(&d->node);
-        if (std::holds_alternative<NetworkDecl>(d->node) || (value != nullptr && value->kind == ValueKind::kParameter)) known.push_back(name);
-      }
-      Diagnostic& error = out_->Error(Code::kUnknownName, owner.span, fmt::format("nothing that is learned is called `{}`", owner.text));
-      const std::string near = Nearest(owner.text, known);
-      if (!near.empty()) error.Help(fmt::format("did you mean `{}`?", near));
-      return false;
-    }
-    if (decl->broken) return true;
-    const auto* value = std::get_if<ValueDecl>(&decl->node);
-    const auto* network = std::get_if<NetworkDecl>(&decl->node);
-    if ((value != nullptr && value->kind == ValueKind::kParameter) || (network != nullptr && !IsSlow(*network))) return true;
-    out_->Error(Code::kOwner, owner.span,
-                network != nullptr ? fmt::format("the network `{}` follows another one slowly, {} cannot move it", owner.text, what)
-                                   : fmt::format("`{}` is {}: {} moves parameters, networks and `model`", owner.text, KindOf(owner.text), what))
-        .Label(SpanOf(owner.text), "declared here");
-    return false;
-  };
-  std::map<std::string, Span> owners;
-  bool all_named = !problem_.losses.empty();
-  for (const LossDecl* loss : problem_.losses) {
-    all_named = all_named && !loss->owners.empty();
-    for (const Ident& owner : loss->owners) {
-      if (!check_owner(owner, "a loss")) continue;
-      const auto [first, is_new] = owners.try_emplace(owner.text, owner.span);
-      if (is_new) continue;
-      out_->Error(Code::kOwner, owner.span, fmt::format("two losses move `{}`", owner.text)).Label(first->second, "the other one");
-    }
-  }
-  for (const auto& file : program_.files) {
-    if (file.source != problem_.source) continue;
-    for (const Decl& decl : file.decls) {
-      const auto* train = std::get_if<TrainDecl>(&decl.node);
-      if (train == nullptr || decl.broken || train->owners.empty()) continue;
-      for (const Ident& owner : train->owners) {
-        const bool is_ours = problem_.train.contains(owner.text) &&
-                             std::any_of(train->settings.begin(), train->settings.end(), [&](const Setting& s) {
-                               const auto& ours = problem_.train.at(owner.text);
-                               return std::find(ours.begin(), ours.end(), &s) != ours.end();
-                             });
-        if (!is_ours || !check_owner(owner, "training") || owners.contains(owner.text) || problem_.broken) continue;
-        out_->Error(Code::kOwner, owner.span, fmt::format("no loss names `{}`, so its training is that of the rest", owner.text))
-            .Help(fmt::format("write `loss {}: …`", owner.text));
-      }
-    }
-  }
-  const bool builder_learns = [&] {
-    if (problem_.model == nullptr) return true;  // the default model is a network
-    bool learns = false;
-    const Ident* name = problem_.model->builder == nullptr ? nullptr : NameOfCallee(*problem_.model->builder);
-    const Builtin* builtin = name == nullptr ? nullptr : FindBuiltin(Space::kBuilder, name->text);
-    if (name != nullptr) learns = builtin == nullptr || builtin->learns;
-    VisitUses(*problem_.model, [&](const Use& use) { learns = learns || use.name == "learned"; });
-    return learns;
-  }();
-  if (owners.contains("model") && !builder_learns) {
-    out_->Error(Code::kOwner, owners.at("model"), "the model has no weights of its own for a loss to move")
-        .Help("its parameters and networks have names: `loss NAME: …`");
-  }
-  if (!all_named || problem_.broken) return;
-  for (const std::string& name : LearnedReached()) {
-    if (owners.contains(name)) continue;
-    out_->Error(Code::kOwner, SpanOf(name), fmt::format("no loss moves `{}`", name))
-        .Help(fmt::format("write `loss {}: …`, or a `loss` without a name for all that no other names", name));
-  }
-  if (builder_learns && problem_.model != nullptr && !owners.contains("model")) {
-    out_->Error(Code::kOwner, problem_.model->builder == nullptr ? SpanOfProblem() : problem_.model->builder->span,
-                "no loss moves the model's own weights")
-        .Help("write `loss model: …`, or a `loss` without a name");
-  }
-}
-
 // ---- unused
 
 // A name counts as used when any declaration of its file refers to it, whatever problem or variant that belongs to.
@@ -430,7 +315,7 @@ void Checker::CheckTimes() {
   CheckOwners();
   if (problem_.broken) return;
   CheckVariablesUsed();
-  CheckUnused();
+  if (!main_out_->has_errors()) CheckUnused();
 }
 
 }  // namespace amo::lang

@@ -18,7 +18,8 @@
 
 // The state of one check, private to check*.cc. A file for each kind of thing checked: check_name (what names stand
 // for), check_expr, check_operator, check_binder (expressions), check_call, check_builtin (calls), check_set (sets and
-// distributions), check_stages (models, networks, settings), check_decl (declarations), check_time (when and why).
+// distributions), check_stages (models, networks, settings), check_decl (declarations), check_time (when and why),
+// check_owner (who moves what).
 namespace amo::lang {
 
 // The whole numbers that an index takes; both ends belong to it.
@@ -130,8 +131,9 @@ class Checker {
   static Elem JoinElem(Elem a, Elem b);
 
   // ---- check_binder.cc
-  void Bind(const Binder& binder, std::vector<Dim>* lengths);
-  std::vector<Dim> BindIndices(const std::vector<Binder>& binders);
+  bool Bind(const Binder& binder, std::vector<Dim>* lengths);
+  std::optional<std::vector<Dim>> BindIndices(const std::vector<Binder>& binders);
+  static Type Family(const std::optional<std::vector<Dim>>& outer, const Type& element);
   Type InferComprehension(const Comprehension& node, const Expr& expr);
   Type InferBinderCall(const BinderCall& node, const Expr& expr);
   Type InferScan(const BinderCall& node, const Expr& expr);
@@ -175,6 +177,7 @@ class Checker {
   void CheckOwnSet(const Expr& set, const Decl& decl, const Type& of, const std::string& name);
   const Type* ElementOf(const Decl& set);  // what a set's `project` takes; null: in error
   Type CheckDistribution(const Expr& distribution, const Type* declared, Span at);
+  void CheckRange(std::optional<double> lo, std::optional<double> hi, std::string_view name, Span at);
   void CheckDomain(const Expr& value, const Parameter& param);
 
   // ---- check_stages.cc
@@ -210,6 +213,10 @@ class Checker {
   void CheckVariablesUsed();
   void CheckDeployment();
   void CheckOwners();
+  bool CheckOwner(const Ident& owner, std::string_view what);
+  void CheckMoves(const LossDecl& loss);
+  bool ModelLearns();
+  bool IsLearned(const std::string& name) const;
   void CheckUnused();
   const Roots& RootsOf(const std::string& name);
   Roots RootsOf(const std::function<void(const OnUse&)>& visit);

@@ -207,6 +207,11 @@ class FileParser {
       return;
     }
     Report(first, false, true);
+    // `b = 3 * x` lacks its keyword: its name is declared, or every use of it would be a mistake too.
+    if (tokens_[at_].type == L::NAME && TypeAt(at_ + 1) == L::EQUAL) {
+      const Ident name{NormalizeName(tokens_[at_].text), tokens_[at_].span};
+      file_.decls.push_back({name.span, name.span, true, LetDecl{name, {}, std::nullopt, nullptr}});
+    }
     at_ = NextWall(at_ + 1);
   }
 

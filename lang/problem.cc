@@ -244,6 +244,8 @@ class Chooser {
       at->second = &decl;
       return;
     }
+    problem_.twice.insert(name.text);
+    problem_.broken = true;
     Diagnostic& error =
         diagnostics_.Error(Code::kDuplicateName, name.span, fmt::format("`{}` is declared twice", name.text))
             .Label(spans_.at(name.text), "first declared here");

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct Problem {
   std::uint32_t source = 0;                         // the text it stands in
   bool broken = false;                              // the text has syntax errors: declarations may be missing
   std::map<std::string, const Decl*> names;         // dims, values, lets, functions, networks, updates' extra states
+  std::set<std::string> twice;                      // names declared twice: what they stand for is not known
   std::map<std::string, const Decl*> sets;          // after `in`
   std::map<std::string, double> numbers;            // every dim and scalar const, evaluated, overrides applied
   std::vector<const Decl*> values;                  // ValueDecl and LetDecl in an order in which each uses only earlier ones

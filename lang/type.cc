@@ -52,17 +52,17 @@ Dim Fixed(std::int64_t value) {
   return dim;
 }
 
-Dim Named(const std::string& name, std::int64_t value) { return {{{{name}, 1.0}}, value}; }
+Dim Named(const std::string& name, std::int64_t value) { return {{{{name}, 1.0}}, value, {}}; }
 
 Dim operator+(const Dim& a, const Dim& b) {
-  Dim sum = a;
+  Dim sum{a.terms, 0, {}};
   for (const auto& [monomial, coefficient] : b.terms) AddTerm(sum, monomial, coefficient);
   sum.value = BothKnown(a, b) ? a.value + b.value : kUnknownValue;
   return IsFixed(sum) ? Fixed(FixedValue(sum)) : sum;
 }
 
 Dim operator-(const Dim& a, const Dim& b) {
-  Dim difference = a;
+  Dim difference{a.terms, 0, {}};
   for (const auto& [monomial, coefficient] : b.terms) AddTerm(difference, monomial, -coefficient);
   difference.value = BothKnown(a, b) ? a.value - b.value : kUnknownValue;
   return IsFixed(difference) ? Fixed(FixedValue(difference)) : difference;
@@ -80,7 +80,7 @@ Dim operator*(const Dim& a, const Dim& b) {
 std::optional<Dim> Divide(const Dim& a, const Dim& b) {
   if (!IsFixed(b) || FixedValue(b) == 0) return std::nullopt;
   const std::int64_t divisor = FixedValue(b);
-  Dim quotient = a;
+  Dim quotient{a.terms, kUnknownValue, {}};
   for (auto& [monomial, coefficient] : quotient.terms) coefficient /= static_cast<double>(divisor);
   if (a.value != kUnknownValue) {
     if (a.value % divisor != 0) return std::nullopt;
@@ -132,6 +132,7 @@ Dim Replace(const Dim& dim, const std::map<std::string, Dim>& by) {
 }
 
 Dim Product(const std::vector<Dim>& dims) {
+  if (dims.size() == 1) return dims[0];
   Dim product = Fixed(1);
   for (const Dim& dim : dims) product = product * dim;
   return product;
@@ -160,6 +161,7 @@ std::string ToString(Elem elem) {
 }
 
 std::string ToString(const Dim& dim) {
+  if (!dim.label.empty()) return dim.label;
   // Names first, the number last, as people write them.
   std::string text;
   const auto append = [&](const Monomial& monomial, double coefficient) {

@@ -18,6 +18,7 @@ enum class Elem { kError, kReal, kInt, kBool, kTable, kFunction };
 struct Dim {
   std::map<std::vector<std::string>, double> terms;  // sorted names of a monomial → coefficient; {} → the constant
   std::int64_t value = 0;                            // its value in this problem, or kUnknownValue
+  std::string label = {};                            // the dim's own name where it is made of others; for messages
 };
 
 // The value of a dim that a problem does not fix: a generic one, `weights(net)`.

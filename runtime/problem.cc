@@ -2,6 +2,8 @@
 // Data, samples and the objective of a program on LibTorch.
 #include "runtime/problem.h"
 
+#include <algorithm>
+
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_standard_gamma.h>
@@ -15,6 +17,7 @@
 #include <fmt/format.h>
 
 #include "compiler/check.h"
+#include "compiler/kernel.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -34,6 +37,21 @@ at::Tensor DrawOf(const compiler::Draw& d, const std::vector<std::int64_t>& shap
 const compiler::Draw* FindDraw(const compiler::Program& p, const std::string& input) {
   for (const compiler::Draw& d : p.draws) if (d.input == input) return &d;
   return nullptr;
+}
+
+// Null where the objective holds weights, whose gradients autograd has to find, or an operation without a kernel.
+std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& program, at::ScalarType dtype) {
+  if (!program.objective || !compiler::Uncompilable(*program.objective).empty()) return nullptr;
+  std::vector<int> wrt;
+  for (std::size_t k = 0; k < program.objective->inputs.size(); ++k) {
+    const std::string& name = program.objective->inputs[k].name;
+    const auto is = [&](const compiler::Named& n) { return n.name == name; };
+    const auto has = [&](const std::vector<compiler::Named>& list) { return std::any_of(list.begin(), list.end(), is); };
+    if (has(program.variables)) wrt.push_back(static_cast<int>(k));
+    else if (!has(program.data) && !has(program.contexts) && !has(program.hidden)) return nullptr;
+  }
+  const auto precision = dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
+  return std::make_shared<KernelObjective>(*program.objective, wrt, compiler::KernelOptions{.precision = precision});
 }
 
 }  // namespace
@@ -68,6 +86,7 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};
     if (!table->second.fields.count(r.field)) return Error{fmt::format("the table `{}` has no field `{}`", r.source, r.field)};
   }
+  p.kernel = ObjectiveKernel(p.program, dtype);
   if (!p.program.data_function) return p;
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(seed);
   Values inputs;
@@ -122,6 +141,14 @@ Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
 
 at::Tensor Objective(const Problem& p, const Values& values) {
   AMO_CHECK(p.program.objective.has_value());
+  if (p.kernel) {
+    std::vector<at::Tensor> inputs;
+    for (const compiler::Input& in : p.program.objective->inputs) {
+      const auto it = values.find(in.name);
+      inputs.push_back(it != values.end() ? it->second : p.shared.at(in.name));
+    }
+    return (*p.kernel)(inputs);
+  }
   return Evaluate(p, *p.program.objective, values).at("objective");
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "compiler/build.h"
-#include "runtime/array.h"
+#include "runtime/kernel_function.h"
 #include "runtime/result.h"
 
 // A compiled program as batched tensor functions, its data computed and its tables at hand.
@@ -33,6 +34,7 @@ struct Problem {
   at::ScalarType dtype = at::kDouble;
   Values shared;                        // data values
   std::map<std::string, Table> tables;  // by source
+  std::shared_ptr<const KernelObjective> kernel;  // the objective as kernels; null where something learned stands in it
 
   std::int64_t VariableSize() const;    // the entries of all variables of one instance
 };

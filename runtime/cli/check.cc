@@ -21,7 +21,7 @@ int RunCheck(const Arguments& arguments) {
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;
 
   Front front;
-  const int code = ReadProgram(choice, Stage::kChoose, front);
+  const int code = ReadProgram(choice, Stage::kCheck, front);
   if (json) {
     Print(ToText(FrontJson(choice, front, code)));
     return code;

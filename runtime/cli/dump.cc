@@ -114,6 +114,12 @@ Dumped DumpAst(const Front& front, const DumpOptions&) {
   return {{{"ast", Dump(front.program.files.back())}}, {}};
 }
 
+Dumped DumpTypes(const Front& front, const DumpOptions&) {
+  std::string text;
+  for (const auto& [name, type] : front.checked.values) text += fmt::format("{} : {}\n", name, ToString(type));
+  return {{{"types", text}}, {}};
+}
+
 std::string PrintIr(const Function& function, std::string&) { return compiler::Print(function); }
 
 Dumped DumpIr(const Front& front, const DumpOptions& options) {
@@ -156,6 +162,7 @@ Dumped DumpAsmSteps(const Front& front, const DumpOptions& options) {
 
 constexpr Step kSteps[] = {
     {"--ast", "the syntax tree", Stage::kLoad, DumpAst},
+    {"--types", "every name's type", Stage::kCheck, DumpTypes},
     {"--ir", "the functions that the problem consists of", Stage::kBuild, DumpIr},
     {"--gradient", "the objective's gradient by the variables", Stage::kBuild, DumpGradient},
     {"--hessian", "the objective's Hessian times a vector", Stage::kBuild, DumpHessian},

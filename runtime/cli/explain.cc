@@ -53,21 +53,15 @@ const char* OriginName(const lang::ValueDecl& decl) {
   return "";
 }
 
-// "" for what is folded into other functions.
-std::string TypeText(const compiler::Program& built, const std::string& name) {
-  for (const auto* group : {&built.data, &built.contexts, &built.hidden, &built.variables}) {
-    for (const compiler::Named& named : *group) {
-      if (named.name == name) return ToString(named.type);
-    }
-  }
-  return {};
-}
-
 // The values in the order in which they are found.
 Json NamesJson(const Front& front) {
   Json names = Json::array();
   const auto add = [&](const std::string& name, const char* kind, const char* origin) {
-    names.push_back({{"name", name}, {"kind", kind}, {"type", TypeText(front.built, name)}, {"origin", origin}});
+    const auto type = front.checked.values.find(name);
+    names.push_back({{"name", name},
+                     {"kind", kind},
+                     {"type", type == front.checked.values.end() ? "" : ToString(type->second)},
+                     {"origin", origin}});
   };
   for (const lang::Decl* decl : front.problem.values) {
     if (const auto* value = std::get_if<lang::ValueDecl>(&decl->node)) {

@@ -18,6 +18,13 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// The registered data sets: the type of one row's field. tools/datasets.json says where they come from.
+compiler::Tables RegisteredTables() {
+  using compiler::Elem;
+  return {{"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
+          {"digits", {{"image", {Elem::kReal, {64}}}, {"label", {Elem::kInt, {}}}}}};
+}
+
 // Adds one `--set NAME=EXPR`; false when it has another form. Mistakes inside EXPR are diagnostics.
 bool AddOverride(const std::string& text, Front& front) {
   const std::size_t equal = text.find('=');
@@ -63,10 +70,12 @@ int ReadProgram(const ProgramChoice& choice, Stage last, Front& front) {
   const auto code = [&] { return front.diagnostics.has_errors() ? kProgramErrors : kOk; };
   if (last == Stage::kLoad) return code();
   front.problem = lang::Choose(front.program, {choice.problem, choice.variant}, front.diagnostics);
-  if (last == Stage::kChoose || front.diagnostics.has_errors()) return code();
+  if (last == Stage::kChoose) return code();
+  front.checked = lang::Check(front.program, front.problem, front.diagnostics);
+  if (last == Stage::kCheck || front.diagnostics.has_errors()) return code();
   lang::Diagnostics about_build;
   // Without tables: no command here opens data.
-  front.built = compiler::Build(front.program, front.problem, compiler::Tables{}, about_build);
+  front.built = compiler::Build(front.program, front.problem, RegisteredTables(), about_build);
   for (const lang::Diagnostic& diagnostic : about_build.all()) {
     // The program is right: what cannot be built is left out, and the rest can be shown.
     const bool left_out = diagnostic.code == lang::Code::kUnsupported || diagnostic.code == lang::Code::kFile;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "compiler/build.h"
+#include "lang/check.h"
 #include "lang/diagnostic.h"
 #include "lang/problem.h"
 #include "runtime/cli/command_line.h"
@@ -23,13 +24,14 @@ struct ProgramChoice {
 // FILE, --problem, --variant and --set. `choice` must outlive the parsing.
 void AddProgramOptions(CLI::App& app, ProgramChoice& choice);
 
-enum class Stage : std::uint8_t { kLoad, kChoose, kBuild };
+enum class Stage : std::uint8_t { kLoad, kChoose, kCheck, kBuild };
 
 struct Front {
   std::string error;  // what is wrong with the command line or the file itself, beside all diagnostics
   lang::Program program;
   lang::Diagnostics diagnostics;
   lang::Problem problem;     // refers into `program`
+  lang::Checked checked;
   compiler::Program built;
 };
 

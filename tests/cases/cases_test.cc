@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lang/check.h"
 #include "lang/dump.h"
 #include "lang/format.h"
 #include "lang/parser.h"
@@ -45,19 +46,41 @@ Parsed ParseCase(const std::string& name, const std::string& text) {
   return parsed;
 }
 
+struct Checks {
+  Program program;
+  Diagnostics diagnostics;
+  Checked checked;
+};
+
+Checks CheckCase(const std::string& name, const std::string& text) {
+  Checks result;
+  result.program = LoadText(name, text, result.diagnostics);
+  const Problem problem = Choose(result.program, {}, result.diagnostics);
+  result.checked = amo::lang::Check(result.program, problem, result.diagnostics);
+  return result;
+}
+
 std::string Check(const std::string& name, const std::string& text) {
-  const Parsed parsed = ParseCase(name, text);
-  return Render(parsed.sources, parsed.diagnostics);
+  const Checks checks = CheckCase(name, text);
+  return Render(checks.program.sources, checks.diagnostics);
 }
 
 std::string CheckCompact(const std::string& name, const std::string& text) {
-  const Parsed parsed = ParseCase(name, text);
-  return RenderCompact(parsed.sources, parsed.diagnostics);
+  const Checks checks = CheckCase(name, text);
+  return RenderCompact(checks.program.sources, checks.diagnostics);
 }
 
 std::string CheckJson(const std::string& name, const std::string& text) {
-  const Parsed parsed = ParseCase(name, text);
-  return RenderJson(parsed.sources, parsed.diagnostics);
+  const Checks checks = CheckCase(name, text);
+  return RenderJson(checks.program.sources, checks.diagnostics);
+}
+
+// Every name with its type, then the diagnostics.
+std::string DumpTypes(const std::string& name, const std::string& text) {
+  const Checks checks = CheckCase(name, text);
+  std::string out;
+  for (const auto& [value, type] : checks.checked.values) out += fmt::format("{} : {}\n", value, ToString(type));
+  return out + Render(checks.program.sources, checks.diagnostics);
 }
 
 std::string DumpAst(const std::string& name, const std::string& text) {
@@ -73,7 +96,7 @@ std::string Fmt(const std::string& name, const std::string& text) {
 using Command = std::string (*)(const std::string& name, const std::string& text);
 const std::map<std::string, Command> kCommands = {
     {"check", Check}, {"check --compact", CheckCompact}, {"check --json", CheckJson}, {"dump --ast", DumpAst},
-    {"fmt", Fmt},
+    {"dump --types", DumpTypes}, {"fmt", Fmt},
 };
 
 // ---- files

@@ -300,8 +300,8 @@ class Explain(Cli):
         text = self.expect(OK, "explain", good, "--set", "n=7").stdout
         self.assertRegex(text, r"^problem ridge\n  Least squares with a weight\.\n")
         self.assertRegex(text, r"(?m)^  n = 7$")
-        self.assertRegex(text, r"(?m)^  context   b : real\[7\], drawn$")
-        self.assertRegex(text, r"(?m)^  variable  x : real\[7\]$")
+        self.assertRegex(text, r"(?m)^  context   b : real\[n\], drawn$")
+        self.assertRegex(text, r"(?m)^  variable  x : real\[n\]$")
         self.assertRegex(text, r"(?m)^  objective, \d+ nodes$")
         answer = json.loads(self.expect(OK, "explain", good, "--set", "n=7", "--json").stdout)
         self.assertEqual(answer["numbers"]["n"], 7)
@@ -323,7 +323,7 @@ class Explain(Cli):
 class Dump(Cli):
     def test_each_step(self):
         good = self.file("good.amo", GOOD)
-        for step, part in [("ast", "problem ridge"), ("ir", "function .*\n  %0 = "),
+        for step, part in [("ast", "problem ridge"), ("types", r"(?m)^x : real\[n\]$"), ("ir", "function .*\n  %0 = "),
                            ("gradient", "output d/x"), ("hessian", "output h/x"), ("loops", "."), ("llvm", "define "),
                            ("asm", "ret")]:
             text = self.expect(OK, "dump", good, f"--{step}", out=part).stdout
@@ -341,7 +341,7 @@ class Dump(Cli):
         self.expect(USAGE, "dump", good, "--llvm", "--lanes", "-1", err="amo dump: ")
 
     def test_no_objective(self):
-        text = "amo 1\nproblem p\ncontext c : real ~ normal(0, 1)\nvariable z : real\nupdate z = 0.5 * z + c\n"
+        text = "amo 1\nproblem p\ncontext c : real ~ normal(0, 1)\nvariable z : real\nfind z == 0.5 * z + c\n"
         fixed_point = self.file("p.amo", text)
         self.expect(ERRORS, "dump", fixed_point, "--gradient", err="no such function")
 

@@ -218,7 +218,6 @@ TEST(Build, EveryProgramBuildsOrIsRefused) {
     if (!built.diagnostics.has_errors()) ++built_count;
     for (const lang::Diagnostic& d : built.diagnostics.Sorted()) {
       EXPECT_GT(d.span.end, d.span.begin) << entry.path() << d.message;
-      if (getenv("AMO_SHOW")) printf("%s: %s\n", entry.path().filename().c_str(), d.message.c_str());
     }
   }
   EXPECT_GE(count, 50);
