@@ -132,7 +132,10 @@ Type Checker::InferBinderCall(const BinderCall& node, const Expr& expr) {
     }
     Bind(binder, nullptr);
   }
-  if (node.condition != nullptr) Condition(*node.condition, fmt::format("`{}`", name));
+  if (node.condition != nullptr) {
+    Condition(*node.condition, fmt::format("`{}`", name));
+    Guard(*node.condition);
+  }
   if (!has_index) {
     out_->Error(Code::kArgumentCount, expr.span, fmt::format("`{}` draws, and runs over no index", name))
         .Help(fmt::format("`{}(i in 64, e : real ~ …: …)` takes 64 draws", name));

@@ -304,8 +304,8 @@ Type Checker::CallShape(const Call& node, const Builtin& builtin) {
       const Dim a = Product(from.dims), b = Product(dims);
       if (SameDim(a, b)) return {from.elem, dims, false};
       out_->Error(Code::kShapeMismatch, node.args[1].value->span,
-                  fmt::format("`reshape` keeps the number of entries: `{}` has {}, `{}` has {}", ShapeText(from), ToString(a),
-                              ShapeText({from.elem, dims, false}), ToString(b)));
+                  fmt::format("`reshape` keeps the number of entries: `{}` has {}, `{}` has {}", ShapeText(from),
+                              CountText(a), ShapeText({from.elem, dims, false}), CountText(b)));
       return {};
     }
     case Rule::kGather: {

@@ -54,7 +54,10 @@ Type Checker::Bound(const Type& type, const Signature& signature, const std::map
   }
   for (const auto& [name, dim] : bound) by[name] = dim;
   Type result{type.elem, {}, type.row};
-  for (const Dim& dim : type.dims) result.dims.push_back(Replace(dim, by));
+  for (const Dim& dim : type.dims) {
+    const bool changes = std::any_of(bound.begin(), bound.end(), [&](const auto& b) { return Mentions(dim, b.first); });
+    result.dims.push_back(changes || dim.value == kUnknownValue ? Replace(dim, by) : dim);
+  }
   for (const std::string& generic : signature.generics) {
     for (const Dim& dim : type.dims) {
       if (!bound.contains(generic) && Mentions(dim, generic)) return {};

@@ -142,7 +142,10 @@ void Checker::CheckRelation(const Relation& relation, const std::string& name, S
 void Checker::CheckConstraint(const Constraint& constraint) {
   Scope scope(*this, true);
   for (const Binder& binder : constraint.index) Bind(binder, nullptr);
-  if (constraint.condition != nullptr) Condition(*constraint.condition, fmt::format("`{}`", constraint.name.text));
+  if (constraint.condition != nullptr) {
+    Condition(*constraint.condition, fmt::format("`{}`", constraint.name.text));
+    Guard(*constraint.condition);
+  }
   CheckRelation(constraint.relation, constraint.name.text, constraint.name.span);
 }
 

@@ -92,6 +92,14 @@ void Checker::Condition(const Expr& expr, std::string_view what) {
   }
 }
 
+// Where a condition speaks of an index, its range is not what the binder says: `if t > 0 then u[t - 1] else 0`.
+void Checker::Guard(const Expr& condition) {
+  VisitUses(condition, [&](const Use& use) {
+    const auto local = std::find_if(locals_.rbegin(), locals_.rend(), [&](const Local& l) { return l.name == use.name; });
+    if (local != locals_.rend()) local->range = std::nullopt;
+  });
+}
+
 // ---- names and fields
 
 Type Checker::InferName(const Name& node, const Expr& expr) {
@@ -295,6 +303,8 @@ Type Checker::InferArray(const Array& node, const Expr& expr) {
 
 Type Checker::InferIf(const If& node, const Expr& expr) {
   Condition(*node.condition, "`if`");
+  Scope scope(*this);
+  Guard(*node.condition);
   const Type then = InferValue(*node.then), otherwise = InferValue(*node.otherwise);
   if (then.is_error() || otherwise.is_error()) return {};
   const bool differ = (then.elem == Elem::kBool) != (otherwise.elem == Elem::kBool);

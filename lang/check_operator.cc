@@ -169,10 +169,16 @@ Type Checker::InferProduct(const Binary& node, const Expr& expr, const Type& a, 
     error.Under(fmt::format("`{}` on the left, `{}` on the right", ShapeText(a), ShapeText(b)));
     LabelOrigin(error, *node.left, a);
     LabelOrigin(error, *node.right, b);
+    const auto inside = [](const Expr& e) -> const Expr& {
+      const auto* paren = std::get_if<Paren>(&e.node);
+      return paren == nullptr ? e : *paren->inner;
+    };
+    const std::string inner_left = Quote(inside(*node.left)), inner_right = Quote(inside(*node.right));
     const std::string left = Quote(*node.left), right = Quote(*node.right);
     if (left != "this" && right != "this" && !a.row) {
       const std::string l = left.substr(1, left.size() - 2), r = right.substr(1, right.size() - 2);
-      error.Help(fmt::format("`dot({}, {})` is their inner product, `{} .* {}` the product of their entries", l, r, l, r));
+      error.Help(fmt::format("`dot({}, {})` is their inner product, `{} .* {}` the product of their entries",
+                             inner_left.substr(1, inner_left.size() - 2), inner_right.substr(1, inner_right.size() - 2), l, r));
     } else {
       error.Help("`dot(a, b)` is the inner product, `a .* b` the product of the entries");
     }

@@ -122,7 +122,7 @@ void Checker::CheckMoves(const LossDecl& loss) {
 
 void Checker::CheckOwners() {
   std::map<std::string, Span> owners;
-  bool all_named = !problem_.losses.empty();
+  bool all_named = !problem_.losses.empty(), all_good = true;
   for (const LossDecl* loss : problem_.losses) {
     all_named = all_named && !loss->owners.empty();
     bool good = true;
@@ -135,6 +135,7 @@ void Checker::CheckOwners() {
       if (is_new) continue;
       out_->Error(Code::kOwner, owner.span, fmt::format("two losses move `{}`", owner.text)).Label(first->second, "the other one");
     }
+    all_good = all_good && good;
     if (good && !problem_.broken && !out_->has_errors()) CheckMoves(*loss);
   }
   for (const File& file : program_.files) {
@@ -157,7 +158,7 @@ void Checker::CheckOwners() {
     out_->Error(Code::kOwner, owners.at("model"), "the model has no weights of its own for a loss to move")
         .Help("its parameters and networks have names: `loss NAME: …`");
   }
-  if (!all_named || problem_.broken) return;
+  if (!all_named || !all_good || problem_.broken) return;
   for (const std::string& name : LearnedReached()) {
     if (owners.contains(name)) continue;
     out_->Error(Code::kOwner, SpanOf(name), fmt::format("no loss moves `{}`", name))

@@ -265,6 +265,65 @@ const Type* Checker::ElementOf(const Decl& decl) {
 
 // ---- distributions
 
+// ~ init(network): as many numbers as the network has weights.
+void Checker::CheckInit(const Expr& distribution, const Call& call, const Type* declared, Span at, Type& shape) {
+  const Expr& arg = *call.args[0].value;
+  const auto* net = std::get_if<Name>(&arg.node);
+  const Decl* decl = net == nullptr ? nullptr : DeclOf(net->name.text);
+  if (net != nullptr && decl == nullptr) {
+    ReportUnknown(net->name);
+  } else if (decl == nullptr || (!decl->broken && !std::holds_alternative<NetworkDecl>(decl->node))) {
+    out_->Error(Code::kTypeMismatch, arg.span, fmt::format("`init` takes a network, {} is none", Quote(arg)));
+  } else {
+    shape.dims = {WeightsOf(net->name.text)};
+    if (declared != nullptr && !declared->is_error() && !SameDim(declared->dims.back(), shape.dims[0])) {
+      out_->Error(Code::kShapeMismatch, distribution.span,
+                  fmt::format("`init({})` draws `real[weights({})]`, declared is `{}`", net->name.text, net->name.text,
+                              ToString(*declared)))
+          .Label(at, "declared here");
+    }
+  }
+}
+
+// The parameters of a distribution go with what is drawn; `shape` becomes what they give where nothing is declared.
+void Checker::CheckParameters(const Expr& distribution, const Call& call, const Builtin& builtin, const Type* declared,
+                              Type& shape) {
+  for (std::size_t i = 0; i < call.args.size(); ++i) {
+    const Argument& argument = call.args[i];
+    const Type type = InferNumber(*argument.value);
+    const Parameter* param = argument.keyword ? FindParameter(builtin.params, argument.keyword->text) : &builtin.params[i];
+    if (param == nullptr) {
+      out_->Error(Code::kUnknownKeyword, argument.keyword->span,
+                  fmt::format("the distribution `{}` has no parameter `{}`", builtin.name, argument.keyword->text))
+          .Help(fmt::format("`{}`", builtin.usage));
+      continue;
+    }
+    CheckDomain(*argument.value, *param);
+    if (type.is_error()) continue;
+    const bool of_categories = builtin.name == "categorical";
+    std::vector<Dim> dims = type.dims;
+    if (of_categories && dims.empty()) {
+      out_->Error(Code::kShapeMismatch, argument.value->span, "`categorical` takes a vector of probabilities, here is one number")
+          .Help("`bernoulli(p)` draws 0 or 1");
+      continue;
+    }
+    if (of_categories) dims.pop_back();
+    if (declared != nullptr && !declared->is_error() && !IsSuffix(dims, declared->dims)) {
+      Diagnostic& error = out_->Error(
+          Code::kShapeMismatch, argument.value->span,
+          fmt::format("`{}` of `{}` is `{}`, which does not go with draws of `{}`", param->name, builtin.name,
+                      ToString(type), ToString(*declared)));
+      LabelOrigin(error, *argument.value, type);
+    } else if (declared == nullptr && dims.size() > shape.dims.size()) {
+      shape.dims = dims;
+    }
+  }
+  if (builtin.name == "uniform") {
+    const std::optional<double> lo = NumberOf(*call.args[0].value), hi = NumberOf(*call.args[1].value);
+    CheckRange(lo, hi, builtin.name, distribution.span);
+  }
+}
+
 // The type of what is drawn: as declared, else what the parameters give.
 Type Checker::CheckDistribution(const Expr& distribution, const Type* declared, Span at) {
   if (const auto* where = std::get_if<Where>(&distribution.node)) {
@@ -322,57 +381,9 @@ Type Checker::CheckDistribution(const Expr& distribution, const Type* declared, 
     draws_ints = of.name != nullptr && (of.name->text == "integers" || of.name->text == "binary");
     if (draws_ints) shape.elem = Elem::kInt;
   } else if (builtin->name == "init") {
-    const Expr& arg = *callee.call->args[0].value;
-    const auto* net = std::get_if<Name>(&arg.node);
-    const Decl* decl = net == nullptr ? nullptr : DeclOf(net->name.text);
-    if (net != nullptr && decl == nullptr) {
-      ReportUnknown(net->name);
-    } else if (decl == nullptr || (!decl->broken && !std::holds_alternative<NetworkDecl>(decl->node))) {
-      out_->Error(Code::kTypeMismatch, arg.span, fmt::format("`init` takes a network, {} is none", Quote(arg)));
-    } else {
-      shape.dims = {WeightsOf(net->name.text)};
-      if (declared != nullptr && !declared->is_error() && !SameDim(declared->dims.back(), shape.dims[0])) {
-        out_->Error(Code::kShapeMismatch, distribution.span,
-                    fmt::format("`init({})` draws `real[weights({})]`, declared is `{}`", net->name.text, net->name.text,
-                                ToString(*declared)))
-            .Label(at, "declared here");
-      }
-    }
-  } else {
-    for (std::size_t i = 0; i < given; ++i) {
-      const Argument& argument = callee.call->args[i];
-      const Type type = InferNumber(*argument.value);
-      const Parameter* param = argument.keyword ? FindParameter(builtin->params, argument.keyword->text) : &builtin->params[i];
-      if (param == nullptr) {
-        out_->Error(Code::kUnknownKeyword, argument.keyword->span,
-                    fmt::format("the distribution `{}` has no parameter `{}`", builtin->name, argument.keyword->text))
-            .Help(fmt::format("`{}`", builtin->usage));
-        continue;
-      }
-      CheckDomain(*argument.value, *param);
-      if (type.is_error()) continue;
-      const bool of_categories = builtin->name == "categorical";
-      std::vector<Dim> dims = type.dims;
-      if (of_categories && dims.empty()) {
-        out_->Error(Code::kShapeMismatch, argument.value->span, "`categorical` takes a vector of probabilities, here is one number")
-            .Help("`bernoulli(p)` draws 0 or 1");
-        continue;
-      }
-      if (of_categories) dims.pop_back();
-      if (declared != nullptr && !declared->is_error() && !IsSuffix(dims, declared->dims)) {
-        Diagnostic& error = out_->Error(
-            Code::kShapeMismatch, argument.value->span,
-            fmt::format("`{}` of `{}` is `{}`, which does not go with draws of `{}`", param->name, builtin->name,
-                        ToString(type), ToString(*declared)));
-        LabelOrigin(error, *argument.value, type);
-      } else if (declared == nullptr && dims.size() > shape.dims.size()) {
-        shape.dims = dims;
-      }
-    }
-    if (builtin->name == "uniform") {
-      const std::optional<double> lo = NumberOf(*callee.call->args[0].value), hi = NumberOf(*callee.call->args[1].value);
-      CheckRange(lo, hi, builtin->name, distribution.span);
-    }
+    CheckInit(distribution, *callee.call, declared, at, shape);
+  } else if (callee.call != nullptr) {
+    CheckParameters(distribution, *callee.call, *builtin, declared, shape);
   }
   if (declared == nullptr) return shape;
   if ((declared->elem == Elem::kInt && !draws_ints) || (declared->elem == Elem::kBool && builtin->name != "bernoulli")) {

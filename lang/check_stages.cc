@@ -283,7 +283,7 @@ std::optional<std::vector<Dim>> Checker::ThroughLayer(const Builtin& layer, cons
     if (SameDim(Product(dims), Product(to))) return to;
     out_->Error(Code::kShapeMismatch, expr.span,
                 fmt::format("`reshape` keeps the number of entries: `{}` has {}, `{}` has {}", ShapeOf(dims),
-                            ToString(Product(dims)), ShapeOf(to), ToString(Product(to))));
+                            CountText(Product(dims)), ShapeOf(to), CountText(Product(to))));
     return std::nullopt;
   }
   const std::size_t axes = layer.name == "conv1d" ? 1 : 2;

@@ -106,6 +106,7 @@ class Checker {
   Type AsNumber(const Expr& expr, Type type);
   Type InferWhole(const Expr& expr, std::string_view what);
   void Condition(const Expr& expr, std::string_view what);
+  void Guard(const Expr& condition);
   Type InferName(const Name& node, const Expr& expr);
   Type InferMember(const Member& node, const Expr& expr);
   Type InferIndex(const Index& node, const Expr& expr);
@@ -176,6 +177,9 @@ class Checker {
   void CheckKnownSet(const Expr& set, const Builtin& builtin, const Type& of, const std::string& name);
   void CheckOwnSet(const Expr& set, const Decl& decl, const Type& of, const std::string& name);
   const Type* ElementOf(const Decl& set);  // what a set's `project` takes; null: in error
+  void CheckInit(const Expr& distribution, const Call& call, const Type* declared, Span at, Type& shape);
+  void CheckParameters(const Expr& distribution, const Call& call, const Builtin& builtin, const Type* declared,
+                       Type& shape);
   Type CheckDistribution(const Expr& distribution, const Type* declared, Span at);
   void CheckRange(std::optional<double> lo, std::optional<double> hi, std::string_view name, Span at);
   void CheckDomain(const Expr& value, const Parameter& param);

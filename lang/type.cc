@@ -180,6 +180,10 @@ std::string ToString(const Dim& dim) {
   return text.empty() ? "0" : text;
 }
 
+std::string CountText(const Dim& dim) {
+  return IsFixed(dim) || dim.value == kUnknownValue ? ToString(dim) : fmt::format("{} = {}", ToString(dim), dim.value);
+}
+
 std::string ShapeText(const Type& type) {
   std::string text = "[";
   for (std::size_t i = 0; i < type.dims.size(); ++i) text += (i == 0 ? "" : ", ") + ToString(type.dims[i]);

@@ -51,6 +51,7 @@ bool SameDim(const Dim& a, const Dim& b);
 bool SameDims(const std::vector<Dim>& a, const std::vector<Dim>& b);
 std::string ToString(Elem elem);         // "real"
 std::string ToString(const Dim& dim);    // "n + 1"
+std::string CountText(const Dim& dim);   // "n = 5"; "5"
 std::string ShapeText(const Type& type); // "[n, m]"; "[]" for a scalar
 std::string ToString(const Type& type);  // "real[n, m]"
 
