@@ -19,12 +19,12 @@ enum class Space {
   kDistribution,
   kSet,
   kBuilder,
-  kLayer,       // inside `chain`
+  kLayer,  // inside `chain`
   kActivation,
   kRefinement,
-  kGradient,    // how a gradient passes a refinement: `gradient = unroll`
-  kEstimator,   // after `by`
-  kSimulator,   // after `from`
+  kGradient,   // how a gradient passes a refinement: `gradient = unroll`
+  kEstimator,  // after `by`
+  kSimulator,  // after `from`
 };
 
 // How a function's result follows from its arguments. n, m, … are dims; s is a scalar, v a vector, M a matrix.
@@ -92,16 +92,16 @@ struct Parameter {
 struct Builtin {
   std::string_view name;
   Space space;
-  std::string_view usage;                    // "clamp(x, lo, hi)": what messages show
-  int min_args, max_args;                    // by position; -1: any number
-  std::span<const Parameter> params = {};    // by keyword; the first `max_args` also by position, except of functions
+  std::string_view usage;                  // "clamp(x, lo, hi)": what messages show
+  int min_args, max_args;                  // by position; -1: any number
+  std::span<const Parameter> params = {};  // by keyword; the first `max_args` also by position, except of functions
   Rule rule = Rule::kNone;
-  int rank = 0;                              // of sets and distributions: how many last axes one element has
-  bool square = false;                       // of sets of rank 2
-  Elem elem = Elem::kReal;                   // what a distribution draws
-  bool reduces = false;                      // takes binders: `sum(i in n: …)`
-  bool learns = false;                       // a builder with weights
-  bool follows_objective = false;            // a refinement that evaluates the objective or its constraints
+  int rank = 0;                    // of sets and distributions: how many last axes one element has
+  bool square = false;             // of sets of rank 2
+  Elem elem = Elem::kReal;         // what a distribution draws
+  bool reduces = false;            // takes binders: `sum(i in n: …)`
+  bool learns = false;             // a builder with weights
+  bool follows_objective = false;  // a refinement that evaluates the objective or its constraints
 };
 
 std::span<const Builtin> Builtins();

@@ -2,6 +2,10 @@
 #ifndef AMO_LANG_CHECK_H_
 #define AMO_LANG_CHECK_H_
 
+#include <map>
+#include <string>
+#include <vector>
+
 #include "lang/problem.h"
 #include "lang/type.h"
 
@@ -10,8 +14,11 @@
 namespace amo::lang {
 
 struct Checked {
-  std::vector<Type> types;              // by ExprId; the error type where nothing is known
-  std::map<std::string, Type> values;   // by the name of a dim, value, let or update state
+  std::vector<Type> types;             // by ExprId; the error type where nothing is known
+  std::map<std::string, Type> values;  // by the name of a dim, value, let or update state
+  // For each loss, in the order of Problem::losses, what it moves: networks, parameters, "model" for the model's own
+  // weights. Without a loss one entry: what the objective, the default, moves.
+  std::vector<std::vector<std::string>> moves;
 };
 
 Checked Check(const Program& program, const Problem& problem, Diagnostics& diagnostics);

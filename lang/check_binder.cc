@@ -27,8 +27,7 @@ bool Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
         good = false;
         break;
       }
-      const std::optional<Interval> lo =
-          binder.lo == nullptr ? std::optional(Interval{0, 0}) : IntervalOf(*binder.lo);
+      const std::optional<Interval> lo = binder.lo == nullptr ? std::optional(Interval{0, 0}) : IntervalOf(*binder.lo);
       const std::optional<Interval> hi = IntervalOf(*binder.hi);
       if (lo && hi) local.range = Interval{lo->lo, hi->hi - 1};
       if (lengths == nullptr) break;
@@ -59,7 +58,9 @@ bool Checker::Bind(const Binder& binder, std::vector<Dim>* lengths) {
         local.symbol = Named(fmt::format("{}#{}", binder.name.text, next_symbol_++), kUnknownValue);
       break;
     }
-    case Binder::Kind::kInit: local.type = InferNumber(*binder.value); break;
+    case Binder::Kind::kInit:
+      local.type = InferNumber(*binder.value);
+      break;
   }
   locals_.push_back(std::move(local));
   return good;
@@ -108,12 +109,14 @@ Type Checker::InferBinderCall(const BinderCall& node, const Expr& expr) {
       if (b.reduces) reductions.emplace_back(b.name);
     }
     if (builtin == nullptr && !is_hidden && unknown_.insert({name, node.callee.span.source}).second) {
-      Diagnostic& error = out_->Error(Code::kUnknownName, node.callee.span, fmt::format("nothing is called `{}`", name));
+      Diagnostic& error =
+          out_->Error(Code::kUnknownName, node.callee.span, fmt::format("nothing is called `{}`", name));
       const std::string near = Nearest(name, reductions);
       if (!near.empty()) error.Help(fmt::format("did you mean `{}`?", near));
     } else if (builtin != nullptr || is_hidden) {
       out_->Error(Code::kArgumentCount, node.callee.span, fmt::format("`{}` takes no indices", name))
-          .Help(fmt::format("those that do are `{}`; `{}([i in n: …])` gives it an array", fmt::join(reductions, "`, `"), name));
+          .Help(fmt::format("those that do are `{}`; `{}([i in n: …])` gives it an array",
+                            fmt::join(reductions, "`, `"), name));
     }
     Scope scope(*this);
     for (const Binder& binder : node.binders) Bind(binder, nullptr);
@@ -127,7 +130,8 @@ Type Checker::InferBinderCall(const BinderCall& node, const Expr& expr) {
   for (const Binder& binder : node.binders) {
     has_index = has_index || binder.kind == Binder::Kind::kIn;
     if (binder.kind == Binder::Kind::kInit) {
-      out_->Error(Code::kUnknownKeyword, binder.name.span, fmt::format("`{}` has no state `{}`", name, binder.name.text))
+      out_->Error(Code::kUnknownKeyword, binder.name.span,
+                  fmt::format("`{}` has no state `{}`", name, binder.name.text))
           .Help("a state goes through `scan(z = START, t in n: …)`");
     }
     Bind(binder, nullptr);
@@ -144,9 +148,9 @@ Type Checker::InferBinderCall(const BinderCall& node, const Expr& expr) {
   if (body.is_error()) return {};
   const bool wants_truth = builtin->rule == Rule::kLogic;
   if ((body.elem == Elem::kBool) != wants_truth) {
-    Diagnostic& error = out_->Error(Code::kTypeMismatch, node.body->span,
-                                    fmt::format("`{}` takes {}, this is `{}`", name, wants_truth ? "truths" : "numbers",
-                                                ToString(body)));
+    Diagnostic& error = out_->Error(
+        Code::kTypeMismatch, node.body->span,
+        fmt::format("`{}` takes {}, this is `{}`", name, wants_truth ? "truths" : "numbers", ToString(body)));
     if (!wants_truth) error.Help("write `if … then 1 else 0`");
     return {};
   }
@@ -175,7 +179,8 @@ Type Checker::InferScan(const BinderCall& node, const Expr& expr) {
     place = &binder;
   }
   if (start == nullptr || index == nullptr) {
-    out_->Error(Code::kArgumentCount, expr.span, fmt::format("this `scan` has no {}", start == nullptr ? "state" : "index"))
+    out_->Error(Code::kArgumentCount, expr.span,
+                fmt::format("this `scan` has no {}", start == nullptr ? "state" : "index"))
         .Help("`scan(z = START, t in n: STEP)`");
     return {};
   }
@@ -196,7 +201,7 @@ Type Checker::InferScan(const BinderCall& node, const Expr& expr) {
   };
   // A state that starts as an int may become real: a first look says which.
   Type state = first;
-  if (first.elem == Elem::kInt && looks_ < 3) {
+  if (first.elem == Elem::kInt && looks_ < 2) {
     Diagnostics muted;
     Diagnostics* const out = std::exchange(out_, &muted);
     const std::set<std::pair<std::string, std::uint32_t>> unknown = unknown_;

@@ -22,9 +22,9 @@ Type Checker::InferArgument(const Call& node, std::size_t i, int rank, const Bui
   const Expr& arg = *node.args[i].value;
   const Type type = InferNumber(arg);
   if (type.is_error() || rank < 0 || type.dims.size() == static_cast<std::size_t>(rank)) return type;
-  Diagnostic& error = out_->Error(Code::kShapeMismatch, arg.span,
-                                  fmt::format("`{}` takes {}, {} is `{}`", builtin.name, RankText(rank), Quote(arg),
-                                              ToString(type)));
+  Diagnostic& error =
+      out_->Error(Code::kShapeMismatch, arg.span,
+                  fmt::format("`{}` takes {}, {} is `{}`", builtin.name, RankText(rank), Quote(arg), ToString(type)));
   LabelOrigin(error, arg, type);
   if (builtin.rule == Rule::kNorm && type.dims.size() == 2)
     error.Help("of all entries of a matrix: `sumsq(A)`, or `reshape` it to a vector");
@@ -41,8 +41,9 @@ bool Checker::IsSquare(const Type& type, const Expr& expr, const Builtin& builti
 
 bool Checker::Agree(const Dim& a, const Dim& b, const Call& node, const Builtin& builtin, std::string_view what) {
   if (SameDim(a, b)) return true;
-  out_->Error(Code::kShapeMismatch, Span{node.args.front().value->span.begin, node.args.back().value->span.end,
-                                         node.args.front().value->span.source},
+  out_->Error(Code::kShapeMismatch,
+              Span{node.args.front().value->span.begin, node.args.back().value->span.end,
+                   node.args.front().value->span.source},
               fmt::format("{} of `{}` differ: `{}` and `{}`", what, builtin.name, ToString(a), ToString(b)))
       .Help(fmt::format("`{}`", builtin.usage));
   return false;
@@ -83,7 +84,8 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
       }
     }
     if (is_scan) {
-      out_->Error(Code::kArgumentCount, expr.span, "`scan` needs a state, an index and a step").Help(fmt::format("`{}`", builtin.usage));
+      out_->Error(Code::kArgumentCount, expr.span, "`scan` needs a state, an index and a step")
+          .Help(fmt::format("`{}`", builtin.usage));
     } else {
       ReportCount(node, expr, builtin.usage, builtin.min_args, builtin.max_args);
     }
@@ -94,7 +96,8 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
     case Rule::kMapKeep:
     case Rule::kMapToInt:
     case Rule::kMapTwo:
-    case Rule::kClamp: return CallElementwise(node, builtin);
+    case Rule::kClamp:
+      return CallElementwise(node, builtin);
     case Rule::kExtreme:
     case Rule::kTotal:
     case Rule::kMean:
@@ -102,7 +105,8 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
     case Rule::kNorm:
     case Rule::kWhere:
     case Rule::kVector:
-    case Rule::kQuantile: return CallReduction(node, builtin);
+    case Rule::kQuantile:
+      return CallReduction(node, builtin);
     case Rule::kDot:
     case Rule::kQuad:
     case Rule::kOuter:
@@ -111,8 +115,10 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
     case Rule::kLinsolve:
     case Rule::kEigvals:
     case Rule::kSpectral:
-    case Rule::kDiag: return CallLinear(node, builtin);
-    case Rule::kBlock: return CallBlock(node);
+    case Rule::kDiag:
+      return CallLinear(node, builtin);
+    case Rule::kBlock:
+      return CallBlock(node);
     case Rule::kEye:
     case Rule::kZeros:
     case Rule::kConcat:
@@ -121,13 +127,16 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
     case Rule::kGather:
     case Rule::kOneHot:
     case Rule::kLast:
-    case Rule::kSize: return CallShape(node, builtin);
+    case Rule::kSize:
+      return CallShape(node, builtin);
     case Rule::kConv1d:
     case Rule::kConv2d:
-    case Rule::kMaxpool: return CallConvolution(node, builtin);
+    case Rule::kMaxpool:
+      return CallConvolution(node, builtin);
     case Rule::kLogpdf:
     case Rule::kCategorical:
-    case Rule::kTwoReal: return CallDensity(node, builtin);
+    case Rule::kTwoReal:
+      return CallDensity(node, builtin);
     case Rule::kGrad:
     case Rule::kProject:
     case Rule::kStop:
@@ -135,9 +144,11 @@ Type Checker::CallBuiltin(const Call& node, const Expr& expr, const Builtin& bui
     case Rule::kExpect:
     case Rule::kNext:
     case Rule::kWeights:
-    case Rule::kLearned: return CallSpecial(node, expr, builtin);
+    case Rule::kLearned:
+      return CallSpecial(node, expr, builtin);
     case Rule::kScan:
-    case Rule::kNone: break;
+    case Rule::kNone:
+      break;
   }
   return {};
 }
@@ -191,11 +202,15 @@ Type Checker::CallReduction(const Call& node, const Builtin& builtin) {
     return {};
   }
   switch (builtin.rule) {
-    case Rule::kVector: return {name == "sort" || name == "cumsum" ? type.elem : Elem::kReal, type.dims, false};
-    case Rule::kWhere: return Scalar(Elem::kInt);
+    case Rule::kVector:
+      return {name == "sort" || name == "cumsum" ? type.elem : Elem::kReal, type.dims, false};
+    case Rule::kWhere:
+      return Scalar(Elem::kInt);
     case Rule::kTotal:
-    case Rule::kExtreme: return Scalar(type.elem);
-    default: return Scalar(Elem::kReal);
+    case Rule::kExtreme:
+      return Scalar(type.elem);
+    default:
+      return Scalar(Elem::kReal);
   }
 }
 
@@ -239,13 +254,15 @@ Type Checker::CallLinear(const Call& node, const Builtin& builtin) {
       const Type a = InferArgument(node, 1, 2, builtin);
       if (f.is_error() || !IsSquare(a, *node.args[1].value, builtin)) return {};
       if (f.elem != Elem::kFunction) {
-        out_->Error(Code::kTypeMismatch, first.span, fmt::format("`spectral` takes a function of one number, {} is `{}`", Quote(first), ToString(f)))
+        out_->Error(Code::kTypeMismatch, first.span,
+                    fmt::format("`spectral` takes a function of one number, {} is `{}`", Quote(first), ToString(f)))
             .Help("as in `spectral(log, A)`");
         return {};
       }
       return {Elem::kReal, a.dims, false};
     }
-    default: break;
+    default:
+      break;
   }
   // diag: a vector to a matrix, a square matrix to its diagonal
   const Type type = InferArgument(node, 0, -1, builtin);
@@ -279,7 +296,8 @@ Type Checker::CallShape(const Call& node, const Builtin& builtin) {
       const std::optional<Dim> dim = dim_at(*node.args[1].value);
       if (at.is_error() || !dim) return {};
       if (at.elem != Elem::kInt || at.dims.size() > 1) {
-        out_->Error(Code::kTypeMismatch, first.span, fmt::format("`one_hot` takes an int or a vector of them, {} is `{}`", Quote(first), ToString(at)));
+        out_->Error(Code::kTypeMismatch, first.span,
+                    fmt::format("`one_hot` takes an int or a vector of them, {} is `{}`", Quote(first), ToString(at)));
         return {};
       }
       std::vector<Dim> dims = at.dims;
@@ -325,13 +343,15 @@ Type Checker::CallShape(const Call& node, const Builtin& builtin) {
       const Type type = InferArgument(node, 0, -1, builtin);
       if (type.is_error()) return {};
       if (type.is_scalar()) {
-        out_->Error(Code::kShapeMismatch, first.span, fmt::format("`{}` takes an array, {} is a single number", builtin.name, Quote(first)));
+        out_->Error(Code::kShapeMismatch, first.span,
+                    fmt::format("`{}` takes an array, {} is a single number", builtin.name, Quote(first)));
         return {};
       }
       if (builtin.rule == Rule::kSize) return Scalar(Elem::kInt);
       return {type.elem, {type.dims.begin() + 1, type.dims.end()}, false};
     }
-    default: break;
+    default:
+      break;
   }
   // concat, stack
   const bool stacks = builtin.rule == Rule::kStack;
@@ -345,8 +365,11 @@ Type Checker::CallShape(const Call& node, const Builtin& builtin) {
       continue;
     }
     if (!stacks && type.is_scalar()) {
-      out_->Error(Code::kShapeMismatch, arg.span, fmt::format("`concat` joins arrays, {} is a single number", Quote(arg)))
-          .Help(fmt::format("`[…]` makes an array of it: {}", Quote(arg) == "this" ? "`[x]`" : "`[" + Quote(arg).substr(1, Quote(arg).size() - 2) + "]`"));
+      out_->Error(Code::kShapeMismatch, arg.span,
+                  fmt::format("`concat` joins arrays, {} is a single number", Quote(arg)))
+          .Help(
+              fmt::format("`[…]` makes an array of it: {}",
+                          Quote(arg) == "this" ? "`[x]`" : "`[" + Quote(arg).substr(1, Quote(arg).size() - 2) + "]`"));
       good = false;
       continue;
     }
@@ -359,10 +382,10 @@ Type Checker::CallShape(const Call& node, const Builtin& builtin) {
                       std::equal(all.dims.begin() + static_cast<std::ptrdiff_t>(from), all.dims.end(),
                                  type.dims.begin() + static_cast<std::ptrdiff_t>(from), SameDim);
     if (!fits) {
-      Diagnostic& error = out_->Error(
-          Code::kShapeMismatch, arg.span,
-          fmt::format("`{}` joins arrays that agree in all axes{}: here are `{}` and `{}`", builtin.name,
-                      stacks ? "" : " but the first", ShapeText(all), ShapeText(type)));
+      Diagnostic& error =
+          out_->Error(Code::kShapeMismatch, arg.span,
+                      fmt::format("`{}` joins arrays that agree in all axes{}: here are `{}` and `{}`", builtin.name,
+                                  stacks ? "" : " but the first", ShapeText(all), ShapeText(type)));
       LabelOrigin(error, arg, type);
       return {};
     }
@@ -378,7 +401,8 @@ Type Checker::CallBlock(const Call& node) {
   const auto* rows = std::get_if<Array>(&node.args[0].value->node);
   Type all;
   bool good = rows != nullptr;
-  for (std::size_t i = 0; good && i < rows->items.size(); ++i) good = std::holds_alternative<Array>(rows->items[i]->node);
+  for (std::size_t i = 0; good && i < rows->items.size(); ++i)
+    good = std::holds_alternative<Array>(rows->items[i]->node);
   if (!good) {
     out_->Error(Code::kTypeMismatch, node.args[0].value->span, "`block` takes rows of matrices, written out")
         .Help("`block([[A, B], [C, D]])`");
@@ -413,8 +437,9 @@ Type Checker::CallBlock(const Call& node) {
     if (all.is_error()) {
       all = whole;
     } else if (!SameDim(all.dims[1], whole.dims[1])) {
-      out_->Error(Code::kShapeMismatch, row->span,
-                  fmt::format("rows of blocks have one width: `{}` and `{}`", ToString(all.dims[1]), ToString(whole.dims[1])));
+      out_->Error(
+          Code::kShapeMismatch, row->span,
+          fmt::format("rows of blocks have one width: `{}` and `{}`", ToString(all.dims[1]), ToString(whole.dims[1])));
       return {};
     } else {
       all.dims[0] = all.dims[0] + whole.dims[0];
@@ -466,7 +491,8 @@ Type Checker::CallConvolution(const Call& node, const Builtin& builtin) {
 }
 
 Type Checker::CallDensity(const Call& node, const Builtin& builtin) {
-  if (builtin.rule != Rule::kCategorical) return CallElementwise(node, builtin).is_error() ? Type{} : Scalar(Elem::kReal);
+  if (builtin.rule != Rule::kCategorical)
+    return CallElementwise(node, builtin).is_error() ? Type{} : Scalar(Elem::kReal);
   const Type x = InferArgument(node, 0, -1, builtin), p = InferArgument(node, 1, -1, builtin);
   if (x.is_error() || p.is_error()) return {};
   if (x.elem != Elem::kInt) {
@@ -475,7 +501,8 @@ Type Checker::CallDensity(const Call& node, const Builtin& builtin) {
     return {};
   }
   const bool one = p.dims.size() == 1;
-  const bool each = p.dims.size() == x.dims.size() + 1 && std::equal(x.dims.begin(), x.dims.end(), p.dims.begin(), SameDim);
+  const bool each =
+      p.dims.size() == x.dims.size() + 1 && std::equal(x.dims.begin(), x.dims.end(), p.dims.begin(), SameDim);
   if (one || each) return Scalar(Elem::kReal);
   out_->Error(Code::kShapeMismatch, node.args[1].value->span,
               fmt::format("the probabilities have shape `{}`, the categories `{}`", ShapeText(p), ShapeText(x)))

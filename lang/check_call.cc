@@ -8,6 +8,11 @@
 #include "lang/checker.h"
 
 namespace amo::lang {
+namespace {
+
+constexpr int kMaxDepth = 50;
+
+}  // namespace
 
 // ---- signatures against arguments
 
@@ -17,8 +22,9 @@ bool Checker::Unify(const Dim& pattern, const Dim& actual, const std::set<std::s
   std::string open;
   double coefficient = 0;
   for (const auto& [monomial, c] : rest.terms) {
-    const bool is_open = std::any_of(monomial.begin(), monomial.end(),
-                                     [&](const std::string& name) { return generics.contains(name) && !bound.contains(name); });
+    const bool is_open = std::any_of(monomial.begin(), monomial.end(), [&](const std::string& name) {
+      return generics.contains(name) && !bound.contains(name);
+    });
     if (!is_open) continue;
     if (monomial.size() != 1 || !open.empty()) return true;  // products of unknown dims are not solved for
     open = monomial[0];
@@ -108,19 +114,20 @@ Type Checker::CallFunction(const Call& node, const Expr& expr, const Ident& name
   const Signature* signature = SignatureOf(decl);
   if (signature == nullptr) return {};
   const auto* network = std::get_if<NetworkDecl>(&decl.node);
-  const std::vector<Param>& params =
-      network != nullptr ? network->params : std::get<FunctionDecl>(decl.node).params;
+  const std::vector<Param>& params = network != nullptr ? network->params : std::get<FunctionDecl>(decl.node).params;
   if (args.size() != params.size()) {
     std::string usage;
     for (const Param& param : params) usage += (usage.empty() ? "" : ", ") + param.name.text;
-    out_->Error(Code::kArgumentCount, OpeningOf(node, expr),
-                fmt::format("`{}` takes {} {}, here {} {}", name.text, params.size(),
-                            params.size() == 1 ? "argument" : "arguments", args.size() == 1 ? "is" : "are", args.size()))
+    out_->Error(
+            Code::kArgumentCount, OpeningOf(node, expr),
+            fmt::format("`{}` takes {} {}, here {} {}", name.text, params.size(),
+                        params.size() == 1 ? "argument" : "arguments", args.size() == 1 ? "is" : "are", args.size()))
         .Label(SpanOf(name.text), fmt::format("`{}({})`", name.text, usage));
     return {};
   }
   if (!weights.empty() && network == nullptr) {
-    out_->Error(Code::kArgumentCount, node.weights[0]->span, fmt::format("`{}` is a function, it has no weights", name.text));
+    out_->Error(Code::kArgumentCount, node.weights[0]->span,
+                fmt::format("`{}` is a function, it has no weights", name.text));
     return {};
   }
   std::map<std::string, Dim> bound;
@@ -140,7 +147,8 @@ Type Checker::CallFunction(const Call& node, const Expr& expr, const Ident& name
     good = false;
     const Type shown = Bound(want, {}, bound);
     Diagnostic& error = out_->Error(
-        want.dims.size() == got.dims.size() && SameDims(shown.dims, got.dims) ? Code::kTypeMismatch : Code::kShapeMismatch,
+        want.dims.size() == got.dims.size() && SameDims(shown.dims, got.dims) ? Code::kTypeMismatch
+                                                                              : Code::kShapeMismatch,
         argument.value->span,
         fmt::format("`{}` of `{}` is `{}`, this is `{}`", param.name.text, name.text, ToString(shown), ToString(got)));
     error.Label(param.type.span, "declared here");
@@ -151,8 +159,9 @@ Type Checker::CallFunction(const Call& node, const Expr& expr, const Ident& name
     if (weights.size() > 1) {
       out_->Error(Code::kArgumentCount, node.weights[1]->span, "a network takes one array of weights after `;`");
     } else if (!weights[0].is_error() && !SameDims(weights[0].dims, want.dims)) {
-      out_->Error(Code::kShapeMismatch, node.weights[0]->span,
-                  fmt::format("the weights of `{}` are `{}`, this is `{}`", name.text, ToString(want), ToString(weights[0])));
+      out_->Error(
+          Code::kShapeMismatch, node.weights[0]->span,
+          fmt::format("the weights of `{}` are `{}`, this is `{}`", name.text, ToString(want), ToString(weights[0])));
     }
   }
   return good ? Bound(signature->result, *signature, bound) : Type{};
@@ -167,7 +176,7 @@ void Checker::CheckReplacement(const Argument& argument, const Expr&) {
     return;
   }
   const Decl* decl = DeclOf(key.text);
-  if (decl != nullptr && decl->broken) {
+  if (decl != nullptr && (decl->broken || problem_.twice.contains(key.text))) {
     Infer(*argument.value);
     return;
   }
@@ -197,8 +206,9 @@ void Checker::CheckReplacement(const Argument& argument, const Expr&) {
   }
   const Type got = InferValue(*argument.value);
   const auto* value = decl == nullptr ? nullptr : std::get_if<ValueDecl>(&decl->node);
-  const bool replaceable = value != nullptr && (value->kind == ValueKind::kContext || value->kind == ValueKind::kHidden ||
-                                                value->kind == ValueKind::kVariable || value->kind == ValueKind::kRandom);
+  const bool replaceable =
+      value != nullptr && (value->kind == ValueKind::kContext || value->kind == ValueKind::kHidden ||
+                           value->kind == ValueKind::kVariable || value->kind == ValueKind::kRandom);
   if (replaceable) {
     const Type want = TypeOf(key.text);
     if (got.is_error() || want.is_error() || want.elem == Elem::kTable) return;
@@ -210,7 +220,8 @@ void Checker::CheckReplacement(const Argument& argument, const Expr&) {
     return;
   }
   if (decl != nullptr) {
-    out_->Error(Code::kUnknownKeyword, key.span, fmt::format("`{}` is {}, which a call does not replace", key.text, KindOf(key.text)))
+    out_->Error(Code::kUnknownKeyword, key.span,
+                fmt::format("`{}` is {}, which a call does not replace", key.text, KindOf(key.text)))
         .Label(SpanOf(key.text), "declared here")
         .Help("replaced are contexts, hidden, variables, randoms, networks and `step`");
     return;
@@ -218,9 +229,11 @@ void Checker::CheckReplacement(const Argument& argument, const Expr&) {
   std::vector<std::string> known{"step"};
   for (const auto& [name, d] : problem_.names) {
     const auto* v = std::get_if<ValueDecl>(&d->node);
-    if (std::holds_alternative<NetworkDecl>(d->node) || (v != nullptr && v->kind >= ValueKind::kHidden)) known.push_back(name);
+    if (std::holds_alternative<NetworkDecl>(d->node) || (v != nullptr && v->kind >= ValueKind::kHidden))
+      known.push_back(name);
   }
-  Diagnostic& error = out_->Error(Code::kUnknownKeyword, key.span, fmt::format("nothing is called `{}`, to be replaced", key.text));
+  Diagnostic& error =
+      out_->Error(Code::kUnknownKeyword, key.span, fmt::format("nothing is called `{}`, to be replaced", key.text));
   const std::string near = Nearest(key.text, known);
   if (!near.empty()) error.Help(fmt::format("did you mean `{}`?", near));
 }
@@ -243,10 +256,12 @@ Type Checker::CallOfValue(const Call& node, const Ident& name) {
   Diagnostic& error = out_->Error(Code::kCallOfValue, name.span, fmt::format("`{}` is no function", name.text));
   if (declared.end > declared.begin) error.Label(declared, "declared here");
   if (StartsLine(opening)) {
-    error.Help(fmt::format("the `(` of the next line is read as its arguments: an operator may be missing after `{}`", name.text));
+    error.Help(fmt::format("the `(` of the next line is read as its arguments: an operator may be missing after `{}`",
+                           name.text));
   } else if (node.args.size() == 1) {
-    error.Help(fmt::format("a product is written `{} * (…)`, an entry `{}[…]`; a call of a value replaces names: `{}(x = …)`",
-                           name.text, name.text, name.text));
+    error.Help(
+        fmt::format("a product is written `{} * (…)`, an entry `{}[…]`; a call of a value replaces names: `{}(x = …)`",
+                    name.text, name.text, name.text));
   }
   return {};
 }
@@ -254,12 +269,20 @@ Type Checker::CallOfValue(const Call& node, const Ident& name) {
 // ---- ridge(lambda = 0.1).w
 
 CalledProblem* Checker::Called(const std::string& name) {
-  std::unique_ptr<CalledProblem>& called = called_[name];
+  std::unique_ptr<CalledProblem>& called = (*called_)[name];
   if (called != nullptr) return called.get();
   called = std::make_unique<CalledProblem>();
+  called->problem.broken = true;
+  if (depth_ >= kMaxDepth) {
+    main_out_->Error(Code::kNesting, SpanOfProblem(),
+                     fmt::format("problems call one another deeper than {}", kMaxDepth));
+    return called.get();
+  }
   called->problem = ChooseCalled(program_, name, *main_out_);
   called->checked.types = std::move(checked_.types);
   Checker checker(program_, called->problem, *main_out_, called->checked);
+  checker.called_ = called_;
+  checker.depth_ = depth_ + 1;
   checker.Run();
   checked_.types = std::move(called->checked.types);
   return called.get();
@@ -283,6 +306,7 @@ Type Checker::CallProblem(const Call& node, const Expr& expr, const Ident& name,
   CalledProblem& called = *Called(name.text);
   std::vector<std::string> contexts, variables;
   std::set<std::string> given;
+  bool good = true;
   for (const auto& [other, decl] : called.problem.names) {
     const auto* value = std::get_if<ValueDecl>(&decl->node);
     if (value == nullptr || decl->broken) continue;
@@ -305,6 +329,7 @@ Type Checker::CallProblem(const Call& node, const Expr& expr, const Ident& name,
       const std::string near = Nearest(key, contexts);
       error.Help(near.empty() ? fmt::format("its contexts are `{}`", fmt::join(contexts, "`, `"))
                               : fmt::format("did you mean `{}`?", near));
+      good = false;
       continue;
     }
     given.insert(key);
@@ -313,18 +338,20 @@ Type Checker::CallProblem(const Call& node, const Expr& expr, const Ident& name,
     const Type want = Import(type->second, called);
     std::map<std::string, Dim> bound;
     if (Unify(want, got, {}, bound)) continue;
-    out_->Error(Code::kShapeMismatch, argument.value->span,
-                fmt::format("the context `{}` of `{}` is `{}`, this is `{}`", key, name.text, ToString(want), ToString(got)));
+    out_->Error(
+        Code::kShapeMismatch, argument.value->span,
+        fmt::format("the context `{}` of `{}` is `{}`, this is `{}`", key, name.text, ToString(want), ToString(got)));
   }
   for (const std::string& context : contexts) {
     const auto& value = std::get<ValueDecl>(called.problem.names.at(context)->node);
-    if (value.origin != ValueDecl::Origin::kNone || given.contains(context)) continue;
+    if (!good || value.origin != ValueDecl::Origin::kNone || given.contains(context)) continue;
     out_->Error(Code::kArgumentCount, OpeningOf(node, expr),
                 fmt::format("the problem `{}` needs its context `{}`", name.text, context))
         .Label(value.names[0].span, "declared without `~`, `=` or `from`");
   }
   if (field == nullptr) {
-    out_->Error(Code::kTypeMismatch, expr.span, fmt::format("`{}(…)` is all of an answer: take a variable of it", name.text))
+    out_->Error(Code::kTypeMismatch, expr.span,
+                fmt::format("`{}(…)` is all of an answer: take a variable of it", name.text))
         .Help(fmt::format("`{}(…).{}`", name.text, variables.empty() ? "y" : variables[0]));
     return {};
   }
@@ -362,7 +389,7 @@ Type Checker::InferCall(const Call& node, const Expr& expr) {
   const Decl* decl = is_local ? nullptr : DeclOf(name.text);
   const bool replaces = !node.args.empty() && std::all_of(node.args.begin(), node.args.end(),
                                                           [](const Argument& a) { return a.keyword.has_value(); });
-  if (decl != nullptr && decl->broken) {
+  if (decl != nullptr && (decl->broken || problem_.twice.contains(name.text))) {
     infer_arguments();
     return {};
   }
@@ -403,9 +430,12 @@ Type Checker::InferCall(const Call& node, const Expr& expr) {
       const auto* constraint_name = std::get_if<Name>(&constraint->node);
       std::vector<std::string> known;
       for (const Constraint* c : problem_.constraints) known.push_back(c->name.text);
-      if (constraint_name != nullptr && std::find(known.begin(), known.end(), constraint_name->name.text) != known.end()) continue;
+      if (constraint_name != nullptr &&
+          std::find(known.begin(), known.end(), constraint_name->name.text) != known.end())
+        continue;
       if (problem_.broken) continue;
-      Diagnostic& error = out_->Error(Code::kUnknownName, argument.value->span, fmt::format("no constraint is called {}", Quote(*argument.value)));
+      Diagnostic& error = out_->Error(Code::kUnknownName, argument.value->span,
+                                      fmt::format("no constraint is called {}", Quote(*argument.value)));
       const std::string near = constraint_name == nullptr ? "" : Nearest(constraint_name->name.text, known);
       if (!near.empty()) error.Help(fmt::format("did you mean `{}`?", near));
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "lang/checker.h"
+#include "lang/order.h"
 
 namespace amo::lang {
 namespace {
@@ -39,7 +40,7 @@ void Checker::CheckDecl(const Decl& decl) {
     SignatureOf(decl);
   } else if (const auto* network = std::get_if<NetworkDecl>(&decl.node)) {
     CheckNetwork(*network, decl);
-  } else if (std::holds_alternative<SetDecl>(decl.node)) {
+  } else if (std::holds_alternative<SetDecl>(decl.node) && !IsStdlib(decl.span)) {
     ElementOf(decl);
   }
 }
@@ -62,16 +63,20 @@ void Checker::CheckSource(const ValueDecl& value) {
   if (decl != nullptr && decl->broken) return;
   if (decl != nullptr && TypeOf(name->name.text).elem == Elem::kTable) return;
   if (decl != nullptr) {
-    out_->Error(Code::kTypeMismatch, name->name.span, fmt::format("`{}` is {}, nothing is read from it", name->name.text, KindOf(name->name.text)))
+    out_->Error(Code::kTypeMismatch, name->name.span,
+                fmt::format("`{}` is {}, nothing is read from it", name->name.text, KindOf(name->name.text)))
         .Label(SpanOf(name->name.text), "declared here")
-        .Help("`from` takes a file's name in quotes, a table, or a registered data set; what is computed stands after `=`");
+        .Help(
+            "`from` takes a file's name in quotes, a table, or a registered data set; what is computed stands after "
+            "`=`");
     return;
   }
   if (!unknown_.insert({name->name.text, name->name.span.source}).second) return;
   for (const auto& [other, d] : problem_.names) {
     if (TypeOf(other).elem == Elem::kTable) known.push_back(other);
   }
-  Diagnostic& error = out_->Error(Code::kUnknownName, name->name.span, fmt::format("no table or data set is called `{}`", name->name.text));
+  Diagnostic& error = out_->Error(Code::kUnknownName, name->name.span,
+                                  fmt::format("no table or data set is called `{}`", name->name.text));
   const std::string near = Nearest(name->name.text, known);
   error.Help(near.empty() ? fmt::format("a table is declared by `data {} from \"FILE\"`", name->name.text)
                           : fmt::format("did you mean `{}`?", near));
@@ -82,7 +87,8 @@ void Checker::CheckScalar(const Expr& expr, std::string_view what) {
   if (type.is_error() || type.is_scalar()) return;
   const Expr* shown = &expr;
   if (const auto* where = std::get_if<Where>(&expr.node)) shown = where->body.get();
-  out_->Error(Code::kNotScalar, shown->span, fmt::format("{} is a single number, this has shape `{}`", what, ShapeText(type)))
+  out_->Error(Code::kNotScalar, shown->span,
+              fmt::format("{} is a single number, this has shape `{}`", what, ShapeText(type)))
       .Help("`sum(…)` or `mean(…)` makes one of it");
 }
 
@@ -108,12 +114,14 @@ void Checker::CheckRelation(const Relation& relation, const std::string& name, S
   if (relation.set != nullptr) {
     if (compare != nullptr) {
       InferValue(*relation.value);
-      out_->Error(Code::kRelation, relation.value->span, fmt::format("the constraint `{}` is a comparison and a membership", name))
+      out_->Error(Code::kRelation, relation.value->span,
+                  fmt::format("the constraint `{}` is a comparison and a membership", name))
           .Help("make two constraints of it");
       return;
     }
     const Type type = InferNumber(*relation.value);
-    CheckSet(*relation.set, type, Quote(*relation.value) == "this" ? "what is constrained" : Quote(*relation.value), at);
+    CheckSet(*relation.set, type, Quote(*relation.value) == "this" ? "what is constrained" : Quote(*relation.value),
+             at);
     return;
   }
   const Type type = InferValue(*relation.value);
@@ -128,7 +136,8 @@ void Checker::CheckRelation(const Relation& relation, const std::string& name, S
   for (const auto& [op, operand] : compare->rest) {
     if (op == CompareOp::kLt || op == CompareOp::kGt) {
       out_->Error(Code::kRelation, relation.value->span, fmt::format("the constraint `{}` is strict", name))
-          .Help(fmt::format("write `{}`: a set without its border has no nearest point", op == CompareOp::kLt ? "<=" : ">="));
+          .Help(fmt::format("write `{}`: a set without its border has no nearest point",
+                            op == CompareOp::kLt ? "<=" : ">="));
       return;
     }
     if (op == CompareOp::kNe) {
@@ -164,12 +173,14 @@ void Checker::CheckUpdate(const UpdateDecl& update) {
   if (is_variable && update.type) {
     const Type written = ToType(*update.type);
     if (!written.is_error() && !want.is_error() && !SameDims(written.dims, want.dims))
-      out_->Error(Code::kShapeMismatch, update.type->span, fmt::format("`{}` is `{}`, not `{}`", name, ToString(want), ToString(written)))
+      out_->Error(Code::kShapeMismatch, update.type->span,
+                  fmt::format("`{}` is `{}`, not `{}`", name, ToString(want), ToString(written)))
           .Label(SpanOf(name), "declared here");
   }
   if (update.from == nullptr) return;
   if (is_variable) {
-    out_->Error(Code::kDuplicatePart, update.from->span, fmt::format("the start of the variable `{}` is the model's prediction", name))
+    out_->Error(Code::kDuplicatePart, update.from->span,
+                fmt::format("the start of the variable `{}` is the model's prediction", name))
         .Help(fmt::format("write `model {} = …`", name));
     return;
   }
@@ -181,7 +192,8 @@ void Checker::CheckLoss(const LossDecl& loss) {
   Scope scope(*this, true);
   CheckScalar(*loss.value, "a loss");
   if (loss.estimator == nullptr) return;
-  if (const Builtin* estimator = FindPart(*loss.estimator, Space::kEstimator)) CheckSettings(*loss.estimator, *estimator);
+  if (const Builtin* estimator = FindPart(*loss.estimator, Space::kEstimator))
+    CheckSettings(*loss.estimator, *estimator);
 }
 
 void Checker::CheckTrain(const std::string& owner, const std::vector<const Setting*>& settings) {
@@ -193,19 +205,24 @@ void Checker::CheckTrain(const std::string& owner, const std::vector<const Setti
     const Parameter* param = FindParameter(TrainKeys(), key);
     if (param == nullptr) {
       Infer(*setting->value);
-      Diagnostic& error = out_->Error(Code::kUnknownKeyword, setting->key.span, fmt::format("`train` has no key `{}`", key));
+      Diagnostic& error =
+          out_->Error(Code::kUnknownKeyword, setting->key.span, fmt::format("`train` has no key `{}`", key));
       const std::string near = Nearest(key, known);
-      error.Help(near.empty() ? fmt::format("its keys are `{}`", fmt::join(known, "`, `")) : fmt::format("did you mean `{}`?", near));
+      error.Help(near.empty() ? fmt::format("its keys are `{}`", fmt::join(known, "`, `"))
+                              : fmt::format("did you mean `{}`?", near));
       continue;
     }
     CheckSetting(*setting->value, *param);
     const bool with_next = key == "replay" || key == "warmup" || key == "episode";
     if (with_next && !HasNext() && !problem_.broken) {
-      out_->Error(Code::kMissingPart, setting->key.span, fmt::format("`{}` is for problems with a `next`, and this has none", key));
+      out_->Error(Code::kMissingPart, setting->key.span,
+                  fmt::format("`{}` is for problems with a `next`, and this has none", key));
     }
-    const bool of_file = key == "steps" || key == "epochs" || key == "split" || key == "precision" || key == "seed" || with_next;
+    const bool of_file =
+        key == "steps" || key == "epochs" || key == "split" || key == "precision" || key == "seed" || with_next;
     if (!owner.empty() && of_file) {
-      out_->Error(Code::kUnknownKeyword, setting->key.span, fmt::format("`{}` is one for the whole training, not for `{}`", key, owner))
+      out_->Error(Code::kUnknownKeyword, setting->key.span,
+                  fmt::format("`{}` is one for the whole training, not for `{}`", key, owner))
           .Help(fmt::format("write `train {} = …`", key));
     }
     if (key == "precision") {
@@ -235,7 +252,8 @@ void Checker::CheckNext(const NextDecl& next) {
   const Decl* decl = DeclOf(name);
   if (decl != nullptr && decl->broken) return;
   if (decl == nullptr) return ReportUnknown(next.name);
-  out_->Error(Code::kTypeMismatch, next.name.span, fmt::format("`next` is for a context, `{}` is {}", name, KindOf(name)))
+  out_->Error(Code::kTypeMismatch, next.name.span,
+              fmt::format("`next` is for a context, `{}` is {}", name, KindOf(name)))
       .Label(SpanOf(name), "declared here");
 }
 
@@ -249,7 +267,8 @@ void Checker::CheckParts() {
   if (!has_variable) {
     out_->Error(Code::kMissingPart, SpanOfProblem(), "this problem has no variable")
         .Help("write `variable y : real[n]`: what is optimized");
-  } else if (problem_.objectives.empty() && problem_.finds.empty() && problem_.losses.empty() && problem_.solve == nullptr) {
+  } else if (problem_.objectives.empty() && problem_.finds.empty() && problem_.losses.empty() &&
+             problem_.solve == nullptr) {
     out_->Error(Code::kMissingPart, SpanOfProblem(), "this problem says nothing of what is sought")
         .Help("write `minimize …`, `maximize …`, `find a == b`, or a `loss`");
   }
@@ -257,45 +276,31 @@ void Checker::CheckParts() {
 
 // ---- all of it
 
+// A dim made of others is these others; the rest stand for themselves.
+void Checker::SetDim(const DimDecl& dim) {
+  const std::string& name = dim.name.text;
+  const auto number = problem_.numbers.find(name);
+  if (number == problem_.numbers.end()) return;
+  const Expr* expr = dim.value.get();
+  for (const Override& o : program_.overrides) {
+    if (o.name == name) expr = o.value.get();
+  }
+  Dim value = Named(name, static_cast<std::int64_t>(number->second));
+  const std::optional<Dim> made = expr == nullptr ? std::nullopt : ToDim(*expr);
+  if (made && !IsFixed(*made) && !Mentions(*made, name) && made->value == value.value) {
+    value = *made;
+    value.label = name;
+  }
+  dims_[name] = std::move(value);
+}
+
 void Checker::Run() {
-  // Dims first: those made of others are these others, the rest stand for themselves.
-  std::function<Dim(const std::string&, int)> dim_of = [&](const std::string& name, int depth) -> Dim {
-    if (const auto known = dims_.find(name); known != dims_.end()) return known->second;
-    const auto number = problem_.numbers.find(name);
-    const std::int64_t value = number == problem_.numbers.end() ? kUnknownValue : static_cast<std::int64_t>(number->second);
-    const auto* decl = std::get_if<DimDecl>(&problem_.names.at(name)->node);
-    const Expr* expr = decl->value.get();
-    for (const Override& o : program_.overrides) {
-      if (o.name == name) expr = o.value.get();
-    }
-    Dim dim = Named(name, value);
-    if (expr != nullptr && depth < 256) {
-      VisitUses(*expr, [&](const Use& use) {
-        const auto other = problem_.names.find(use.name);
-        if (other != problem_.names.end() && std::holds_alternative<DimDecl>(other->second->node) && use.name != name)
-          dims_[use.name] = dim_of(use.name, depth + 1);
-      });
-      const std::optional<Dim> made = ToDim(*expr);
-      if (made && !IsFixed(*made) && !Mentions(*made, name)) {
-        dim = *made;
-        dim.label = name;
-      }
-    }
-    return dims_[name] = dim;
-  };
-  for (const auto& [name, decl] : problem_.names) {
-    if (std::holds_alternative<DimDecl>(decl->node) && !decl->broken) dim_of(name, 0);
+  Diagnostics circles;  // reported when the problem was chosen
+  order_ = Order(program_, problem_, circles);
+  for (const Decl* decl : order_) {
+    if (const auto* dim = std::get_if<DimDecl>(&decl->node)) SetDim(*dim);
   }
-  std::vector<const Decl*> decls;
-  for (const auto& entry : problem_.names) decls.push_back(entry.second);
-  for (const auto& entry : problem_.sets) {
-    if (!IsStdlib(entry.second->span)) decls.push_back(entry.second);
-  }
-  std::sort(decls.begin(), decls.end(), [&](const Decl* a, const Decl* b) {
-    return std::pair(FileOf(a->span), a->span.begin) < std::pair(FileOf(b->span), b->span.begin);
-  });
-  decls.erase(std::unique(decls.begin(), decls.end()), decls.end());
-  for (const Decl* decl : decls) CheckDecl(*decl);
+  for (const Decl* decl : order_) CheckDecl(*decl);
   for (const ObjectiveDecl* objective : problem_.objectives) CheckObjective(*objective);
   for (const FindDecl* find : problem_.finds) CheckFind(*find);
   for (const Constraint* constraint : problem_.constraints) CheckConstraint(*constraint);

@@ -48,8 +48,9 @@ Type Checker::AsValue(const Expr& expr, Type type) {
   }
   if (type.elem == Elem::kTable) {
     out_->Error(Code::kTypeMismatch, expr.span, fmt::format("{} is a row of a table, not a value", Quote(expr)))
-        .Help(fmt::format("take a field of it: {}", Quote(expr) == "this" ? "`….FIELD`"
-                                                                          : Quote(expr).substr(0, Quote(expr).size() - 1) + ".FIELD`"));
+        .Help(fmt::format("take a field of it: {}", Quote(expr) == "this"
+                                                        ? "`….FIELD`"
+                                                        : Quote(expr).substr(0, Quote(expr).size() - 1) + ".FIELD`"));
     return {};
   }
   if (type.row) {
@@ -95,7 +96,8 @@ void Checker::Condition(const Expr& expr, std::string_view what) {
 // Where a condition speaks of an index, its range is not what the binder says: `if t > 0 then u[t - 1] else 0`.
 void Checker::Guard(const Expr& condition) {
   VisitUses(condition, [&](const Use& use) {
-    const auto local = std::find_if(locals_.rbegin(), locals_.rend(), [&](const Local& l) { return l.name == use.name; });
+    const auto local =
+        std::find_if(locals_.rbegin(), locals_.rend(), [&](const Local& l) { return l.name == use.name; });
     if (local != locals_.rend()) local->range = std::nullopt;
   });
 }
@@ -150,8 +152,8 @@ Type Checker::InferMember(const Member& node, const Expr& expr) {
     }
   }
   if (const auto* name = std::get_if<Name>(&node.base->node); name != nullptr && IsProblem(name->name.text)) {
-    out_->Error(Code::kTypeMismatch, expr.span, fmt::format("the problem `{}` is called before a variable of it is taken",
-                                                            name->name.text))
+    out_->Error(Code::kTypeMismatch, expr.span,
+                fmt::format("the problem `{}` is called before a variable of it is taken", name->name.text))
         .Help(fmt::format("`{}(x = …).{}`, with its contexts", name->name.text, node.field.text));
     return {};
   }
@@ -190,11 +192,11 @@ Type Checker::InferIndex(const Index& node, const Expr& expr) {
   if (base.is_error()) return {};
   if (node.items.size() > base.dims.size()) {
     const Span opening{node.base->span.end, expr.span.end, expr.span.source};
-    Diagnostic& error = out_->Error(
-        Code::kShapeMismatch, opening,
-        base.is_scalar() ? fmt::format("{} is a single number, it has no entries", Quote(*node.base))
-                         : fmt::format("{} has {} {}, here are {}", Quote(*node.base), base.dims.size(),
-                                       base.dims.size() == 1 ? "index" : "indices", node.items.size()));
+    Diagnostic& error =
+        out_->Error(Code::kShapeMismatch, opening,
+                    base.is_scalar() ? fmt::format("{} is a single number, it has no entries", Quote(*node.base))
+                                     : fmt::format("{} has {} {}, here are {}", Quote(*node.base), base.dims.size(),
+                                                   base.dims.size() == 1 ? "index" : "indices", node.items.size()));
     if (StartsLine(opening)) {
       error.Help("this `[` continues the line before it: an operator may be missing at its end");
     } else {
@@ -226,10 +228,9 @@ void Checker::CheckBounds(const Expr& at, const Dim& dim, const Index& node) {
   const double bad = range->lo < 0 ? range->lo : range->hi;
   const std::string entries = dim.value == 1 ? "1 entry" : fmt::format("{} entries", dim.value);
   out_->Error(Code::kShapeMismatch, at.span,
-              range->lo == range->hi
-                  ? fmt::format("{} has {}, there is none at {}", Quote(*node.base), entries, bad)
-                  : fmt::format("{} has {}, the index {} goes {} to {}", Quote(*node.base), entries, Quote(at),
-                                range->lo < 0 ? "down" : "up", bad))
+              range->lo == range->hi ? fmt::format("{} has {}, there is none at {}", Quote(*node.base), entries, bad)
+                                     : fmt::format("{} has {}, the index {} goes {} to {}", Quote(*node.base), entries,
+                                                   Quote(at), range->lo < 0 ? "down" : "up", bad))
       .Help(range->lo < 0 ? "indices start at 0; the last entry is `last(…)`"
                           : fmt::format("indices start at 0: the last one is {}", dim.value - 1));
 }
@@ -249,14 +250,16 @@ std::optional<Dim> Checker::CheckSlice(const IndexItem& item, const Dim& dim, co
     return std::nullopt;
   }
   const auto check = [&](const Dim& end) {
-    if (end.value == kUnknownValue || dim.value == kUnknownValue || (end.value >= 0 && end.value <= dim.value)) return true;
+    if (end.value == kUnknownValue || dim.value == kUnknownValue || (end.value >= 0 && end.value <= dim.value))
+      return true;
     out_->Error(Code::kShapeMismatch, item.span,
                 fmt::format("this slice reaches {}, {} has {} entries", end.value, Quote(*node.base), dim.value));
     return false;
   };
   if (!check(*lo) || !check(*hi)) return std::nullopt;
   if (length->value != kUnknownValue && length->value < 0) {
-    out_->Error(Code::kShapeMismatch, item.span, fmt::format("this slice runs backwards, from {} to {}", lo->value, hi->value));
+    out_->Error(Code::kShapeMismatch, item.span,
+                fmt::format("this slice runs backwards, from {} to {}", lo->value, hi->value));
     return std::nullopt;
   }
   return length;
@@ -283,8 +286,8 @@ Type Checker::InferArray(const Array& node, const Expr& expr) {
     }
     if (!SameDims(first.dims, type.dims)) {
       out_->Error(Code::kShapeMismatch, item->span,
-                  fmt::format("entries of one array have one shape: the first has `{}`, this has `{}`", ShapeText(first),
-                              ShapeText(type)))
+                  fmt::format("entries of one array have one shape: the first has `{}`, this has `{}`",
+                              ShapeText(first), ShapeText(type)))
           .Label(node.items[0]->span, fmt::format("shape `{}`", ShapeText(first)))
           .Help("`concat(a, b)` joins arrays end to end");
       return {};
@@ -313,7 +316,8 @@ Type Checker::InferIf(const If& node, const Expr& expr) {
   Diagnostic& error = out_->Error(differ ? Code::kTypeMismatch : Code::kShapeMismatch, expr.span,
                                   fmt::format("the two sides of `if` are `{}` and `{}`", a, b));
   error.Label(node.then->span, fmt::format("`{}`", a)).Label(node.otherwise->span, fmt::format("`{}`", b));
-  if (!differ && (then.is_scalar() || otherwise.is_scalar())) error.Help("`zeros(n)` is an array; or write a comprehension");
+  if (!differ && (then.is_scalar() || otherwise.is_scalar()))
+    error.Help("`zeros(n)` is an array; or write a comprehension");
   return {};
 }
 
@@ -356,8 +360,9 @@ bool Checker::Assign(const Expr& value, const Type& got, const Type& want, bool 
   }
   const bool fits = want.elem == got.elem || (want.elem == Elem::kReal && got.elem == Elem::kInt);
   if (fits) return true;
-  Diagnostic& error = out_->Error(Code::kTypeMismatch, value.span,
-                                  fmt::format("`{}` is `{}`, what it gets is `{}`", name, ToString(want), ToString(got)));
+  Diagnostic& error =
+      out_->Error(Code::kTypeMismatch, value.span,
+                  fmt::format("`{}` is `{}`, what it gets is `{}`", name, ToString(want), ToString(got)));
   if (declared.end > declared.begin) error.Label(declared, fmt::format("declared as `{}`", ToString(want)));
   if (want.elem == Elem::kInt && got.elem == Elem::kReal) error.Help("`floor(…)` gives an int");
   return false;

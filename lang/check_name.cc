@@ -9,6 +9,12 @@
 #include "lang/evaluate.h"
 
 namespace amo::lang {
+namespace {
+
+// More unknown names than are shown get no suggestions: finding them is work.
+constexpr std::size_t kMaxSuggestions = 40;
+
+}  // namespace
 
 Checker::Checker(const Program& program, const Problem& problem, Diagnostics& out, Checked& checked)
     : program_(program), problem_(problem), main_out_(&out), out_(&out), checked_(checked) {
@@ -141,7 +147,8 @@ Type Checker::TypeOfValue(const Decl&, const ValueDecl& value) {
   const Type* want = declared ? &*declared : nullptr;
   Type type = declared.value_or(Type{});
   switch (value.origin) {
-    case ValueDecl::Origin::kNone: break;
+    case ValueDecl::Origin::kNone:
+      break;
     case ValueDecl::Origin::kComputed: {
       const Type got = InferValue(*value.value);
       if (want == nullptr) {
@@ -157,8 +164,8 @@ Type Checker::TypeOfValue(const Decl&, const ValueDecl& value) {
       break;
     }
     case ValueDecl::Origin::kRead:
-      if (want == nullptr) type = std::holds_alternative<Member>(value.value->node) ? Infer(*value.value)
-                                                                                    : Scalar(Elem::kTable);
+      if (want == nullptr)
+        type = std::holds_alternative<Member>(value.value->node) ? Infer(*value.value) : Scalar(Elem::kTable);
       break;
   }
   if (value.origin == ValueDecl::Origin::kNone && want == nullptr) {
@@ -265,8 +272,9 @@ std::optional<Dim> Checker::ToDim(const Expr& expr) const {
     if (callee != nullptr && arg != nullptr && callee->name.text == "size") {
       const Local* local = FindLocal(arg->name.text);
       const auto value = checked_.values.find(arg->name.text);
-      const std::vector<Dim>* dims = local != nullptr ? &local->type.dims
-                                     : value != checked_.values.end() ? &value->second.dims : nullptr;
+      const std::vector<Dim>* dims = local != nullptr                 ? &local->type.dims
+                                     : value != checked_.values.end() ? &value->second.dims
+                                                                      : nullptr;
       return dims == nullptr || dims->empty() ? std::nullopt : std::optional((*dims)[0]);
     }
   }
@@ -325,8 +333,10 @@ std::optional<Interval> Checker::IntervalOf(const Expr& expr) const {
   const std::optional<Interval> a = IntervalOf(*binary->left), b = IntervalOf(*binary->right);
   if (!a || !b) return std::nullopt;
   switch (binary->op) {
-    case BinaryOp::kAdd: return Interval{a->lo + b->lo, a->hi + b->hi};
-    case BinaryOp::kSub: return Interval{a->lo - b->hi, a->hi - b->lo};
+    case BinaryOp::kAdd:
+      return Interval{a->lo + b->lo, a->hi + b->hi};
+    case BinaryOp::kSub:
+      return Interval{a->lo - b->hi, a->hi - b->lo};
     case BinaryOp::kMul: {
       const double ends[] = {a->lo * b->lo, a->lo * b->hi, a->hi * b->lo, a->hi * b->hi};
       return Interval{*std::min_element(ends, ends + 4), *std::max_element(ends, ends + 4)};
@@ -340,7 +350,8 @@ std::optional<Interval> Checker::IntervalOf(const Expr& expr) const {
     case BinaryOp::kPow:
     case BinaryOp::kElementPow:
     case BinaryOp::kAnd:
-    case BinaryOp::kOr: return std::nullopt;
+    case BinaryOp::kOr:
+      return std::nullopt;
   }
   return std::nullopt;
 }
@@ -422,13 +433,20 @@ std::string_view Checker::KindOf(const std::string& name) const {
                         [](const DimDecl&) { return "a dim"; },
                         [](const ValueDecl& d) {
                           switch (d.kind) {
-                            case ValueKind::kConst: return "a const";
-                            case ValueKind::kData: return "data";
-                            case ValueKind::kParameter: return "a parameter";
-                            case ValueKind::kHidden: return "hidden";
-                            case ValueKind::kContext: return "a context";
-                            case ValueKind::kVariable: return "a variable";
-                            case ValueKind::kRandom: return "random";
+                            case ValueKind::kConst:
+                              return "a const";
+                            case ValueKind::kData:
+                              return "data";
+                            case ValueKind::kParameter:
+                              return "a parameter";
+                            case ValueKind::kHidden:
+                              return "hidden";
+                            case ValueKind::kContext:
+                              return "a context";
+                            case ValueKind::kVariable:
+                              return "a variable";
+                            case ValueKind::kRandom:
+                              return "random";
                           }
                           return "";
                         },
@@ -446,8 +464,8 @@ void Checker::ReportUnknown(const Ident& name) {
   Diagnostic& error = out_->Error(Code::kUnknownName, name.span, fmt::format("nothing is called `{}`", name.text));
   for (const Space space : {Space::kDistribution, Space::kSet, Space::kBuilder, Space::kRefinement, Space::kLayer}) {
     if (FindBuiltin(space, name.text) == nullptr) continue;
-    constexpr std::string_view kPlaces[] = {"", "after `~`", "after `in`", "in `model`, `solve` and `network`", "in `chain`",
-                                            "", "after `then`"};
+    constexpr std::string_view kPlaces[] = {
+        "", "after `~`", "after `in`", "in `model`, `solve` and `network`", "in `chain`", "", "after `then`"};
     error.message = fmt::format("`{}` is {}, which stands {}", name.text, SpaceText(space),
                                 kPlaces[static_cast<std::size_t>(space)]);
     return;
@@ -474,10 +492,12 @@ void Checker::ReportUnknown(const Ident& name) {
   }
   const std::vector<std::string> problems = ProblemNames(program_);
   if (std::find(problems.begin(), problems.end(), name.text) != problems.end()) {
-    error.message = name.text == problem_.name ? fmt::format("the problem `{}` cannot call itself", name.text)
-                                               : fmt::format("the problem `{}` stands later: only earlier ones are called", name.text);
+    error.message = name.text == problem_.name
+                        ? fmt::format("the problem `{}` cannot call itself", name.text)
+                        : fmt::format("the problem `{}` stands later: only earlier ones are called", name.text);
     return;
   }
+  if (unknown_.size() > kMaxSuggestions) return;
   std::vector<std::string> known;
   for (const Local& local : locals_) known.push_back(local.name);
   for (const auto& entry : problem_.names) {

@@ -10,29 +10,46 @@ namespace {
 
 std::string_view TextOf(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAdd: return "+";
-    case BinaryOp::kSub: return "-";
-    case BinaryOp::kMul: return "*";
-    case BinaryOp::kDiv: return "/";
-    case BinaryOp::kMod: return "%";
-    case BinaryOp::kElementMul: return ".*";
-    case BinaryOp::kElementDiv: return "./";
-    case BinaryOp::kPow: return "^";
-    case BinaryOp::kElementPow: return ".^";
-    case BinaryOp::kAnd: return "and";
-    case BinaryOp::kOr: return "or";
+    case BinaryOp::kAdd:
+      return "+";
+    case BinaryOp::kSub:
+      return "-";
+    case BinaryOp::kMul:
+      return "*";
+    case BinaryOp::kDiv:
+      return "/";
+    case BinaryOp::kMod:
+      return "%";
+    case BinaryOp::kElementMul:
+      return ".*";
+    case BinaryOp::kElementDiv:
+      return "./";
+    case BinaryOp::kPow:
+      return "^";
+    case BinaryOp::kElementPow:
+      return ".^";
+    case BinaryOp::kAnd:
+      return "and";
+    case BinaryOp::kOr:
+      return "or";
   }
   return "";
 }
 
 std::string_view TextOf(CompareOp op) {
   switch (op) {
-    case CompareOp::kEq: return "==";
-    case CompareOp::kNe: return "!=";
-    case CompareOp::kLt: return "<";
-    case CompareOp::kLe: return "<=";
-    case CompareOp::kGt: return ">";
-    case CompareOp::kGe: return ">=";
+    case CompareOp::kEq:
+      return "==";
+    case CompareOp::kNe:
+      return "!=";
+    case CompareOp::kLt:
+      return "<";
+    case CompareOp::kLe:
+      return "<=";
+    case CompareOp::kGt:
+      return ">";
+    case CompareOp::kGe:
+      return ">=";
   }
   return "";
 }
@@ -103,8 +120,9 @@ Type Checker::InferBinary(const Binary& node, const Expr& expr) {
   const bool arrays = !a.is_scalar() && !b.is_scalar();
   if (node.op == BinaryOp::kMul && arrays) return InferProduct(node, expr, a, b);
   if (node.op == BinaryOp::kDiv && arrays) {
-    Diagnostic& error = out_->Error(Code::kShapeMismatch, node.op_span,
-                                    fmt::format("`/` divides by a number, the right side has shape `{}`", ShapeText(b)));
+    Diagnostic& error =
+        out_->Error(Code::kShapeMismatch, node.op_span,
+                    fmt::format("`/` divides by a number, the right side has shape `{}`", ShapeText(b)));
     LabelOrigin(error, *node.right, b);
     error.Help(IsMatrix(b) ? "`linsolve(A, b)` is the inverse of `A` times `b`; entry by entry, write `./`"
                            : "entry by entry, write `./`");
@@ -125,9 +143,9 @@ Type Checker::InferBinary(const Binary& node, const Expr& expr) {
   }
   std::optional<Type> result = Combine(a, b);
   if (!result) {
-    Diagnostic& error = out_->Error(
-        Code::kShapeMismatch, expr.span,
-        fmt::format("operands of `{}` have shapes `{}` and `{}`", op, ShapeText(a), ShapeText(b)));
+    Diagnostic& error =
+        out_->Error(Code::kShapeMismatch, expr.span,
+                    fmt::format("operands of `{}` have shapes `{}` and `{}`", op, ShapeText(a), ShapeText(b)));
     error.Under(fmt::format("`{}` on the left, `{}` on the right", ShapeText(a), ShapeText(b)));
     LabelOrigin(error, *node.left, a);
     LabelOrigin(error, *node.right, b);
@@ -136,16 +154,21 @@ Type Checker::InferBinary(const Binary& node, const Expr& expr) {
   }
   switch (node.op) {
     case BinaryOp::kDiv:
-    case BinaryOp::kElementDiv: result->elem = Elem::kReal; break;
+    case BinaryOp::kElementDiv:
+      result->elem = Elem::kReal;
+      break;
     case BinaryOp::kPow:
-    case BinaryOp::kElementPow: result->elem = PowerElem(a, b, *node.right); break;
+    case BinaryOp::kElementPow:
+      result->elem = PowerElem(a, b, *node.right);
+      break;
     case BinaryOp::kAdd:
     case BinaryOp::kSub:
     case BinaryOp::kMul:
     case BinaryOp::kMod:
     case BinaryOp::kElementMul:
     case BinaryOp::kAnd:
-    case BinaryOp::kOr: break;
+    case BinaryOp::kOr:
+      break;
   }
   return *result;
 }
@@ -178,7 +201,8 @@ Type Checker::InferProduct(const Binary& node, const Expr& expr, const Type& a, 
     if (left != "this" && right != "this" && !a.row) {
       const std::string l = left.substr(1, left.size() - 2), r = right.substr(1, right.size() - 2);
       error.Help(fmt::format("`dot({}, {})` is their inner product, `{} .* {}` the product of their entries",
-                             inner_left.substr(1, inner_left.size() - 2), inner_right.substr(1, inner_right.size() - 2), l, r));
+                             inner_left.substr(1, inner_left.size() - 2), inner_right.substr(1, inner_right.size() - 2),
+                             l, r));
     } else {
       error.Help("`dot(a, b)` is the inner product, `a .* b` the product of the entries");
     }
@@ -186,9 +210,11 @@ Type Checker::InferProduct(const Binary& node, const Expr& expr, const Type& a, 
   }
   if (left_column && b.row) return {elem, {a.dims[0], b.dims[0]}, false};
   if (left_column || b.row) {  // v M, M row
-    out_->Error(Code::kShapeMismatch, expr.span,
-                left_column ? fmt::format("a vector cannot stand before a matrix: shapes `{}` and `{}`", ShapeText(a), ShapeText(b))
-                            : fmt::format("a row cannot stand after a matrix: shapes `{}` and `{}`", ShapeText(a), ShapeText(b)))
+    out_->Error(
+            Code::kShapeMismatch, expr.span,
+            left_column
+                ? fmt::format("a vector cannot stand before a matrix: shapes `{}` and `{}`", ShapeText(a), ShapeText(b))
+                : fmt::format("a row cannot stand after a matrix: shapes `{}` and `{}`", ShapeText(a), ShapeText(b)))
         .Help(left_column ? "a row does: `v' * A`" : "a vector does: `A * v`");
     return {};
   }
@@ -214,11 +240,15 @@ bool Checker::CheckChain(const Compare& node) {
   const auto direction = [](CompareOp op) {
     switch (op) {
       case CompareOp::kLt:
-      case CompareOp::kLe: return -1;
+      case CompareOp::kLe:
+        return -1;
       case CompareOp::kGt:
-      case CompareOp::kGe: return 1;
-      case CompareOp::kEq: return 0;
-      case CompareOp::kNe: return 2;
+      case CompareOp::kGe:
+        return 1;
+      case CompareOp::kEq:
+        return 0;
+      case CompareOp::kNe:
+        return 2;
     }
     return 0;
   };
@@ -230,7 +260,8 @@ bool Checker::CheckChain(const Compare& node) {
       out_->Error(Code::kRelation, at, "`!=` stands in no chain").Help("write two comparisons with `and`");
     } else {
       out_->Error(Code::kRelation, at,
-                  fmt::format("a chain of comparisons runs one way: `{}` and `{}` mix", TextOf(node.rest[0].first), TextOf(op)))
+                  fmt::format("a chain of comparisons runs one way: `{}` and `{}` mix", TextOf(node.rest[0].first),
+                              TextOf(op)))
           .Help("as in `l <= x <= u`");
     }
     return false;
@@ -251,17 +282,18 @@ Type Checker::InferCompare(const Compare& node, const Expr&) {
     const bool mixes = (left.elem == Elem::kBool) != (right.elem == Elem::kBool);
     const Span at{left_expr->span.begin, operand->span.end, operand->span.source};
     if (mixes || (left.elem == Elem::kBool && !is_equation)) {
-      out_->Error(Code::kTypeMismatch, at,
-                  fmt::format("`{}` compares numbers: here are `{}` and `{}`", TextOf(op), ToString(left), ToString(right)));
+      out_->Error(
+          Code::kTypeMismatch, at,
+          fmt::format("`{}` compares numbers: here are `{}` and `{}`", TextOf(op), ToString(left), ToString(right)));
       good = false;
       continue;
     }
     const std::optional<Type> both = Combine(left, right);
     const std::optional<Type> all = both ? Combine(result, *both) : std::nullopt;
     if (!all) {
-      Diagnostic& error = out_->Error(
-          Code::kShapeMismatch, at,
-          fmt::format("the two sides of `{}` have shapes `{}` and `{}`", TextOf(op), ShapeText(left), ShapeText(right)));
+      Diagnostic& error = out_->Error(Code::kShapeMismatch, at,
+                                      fmt::format("the two sides of `{}` have shapes `{}` and `{}`", TextOf(op),
+                                                  ShapeText(left), ShapeText(right)));
       LabelOrigin(error, *left_expr, left);
       LabelOrigin(error, *operand, right);
       good = false;

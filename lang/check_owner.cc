@@ -54,7 +54,9 @@ std::set<std::string> Checker::LearnedReached() {
       }
     }
   }
-  for (const LossDecl* loss : problem_.losses) add(RootsOf([&](const OnUse& on_use) { VisitUses(*loss->value, on_use); }));
+  for (const LossDecl* loss : problem_.losses)
+    add(RootsOf([&](const OnUse& on_use) { VisitUses(*loss->value, on_use); }));
+  if (problem_.losses.empty()) add(RootsOf(std::string("residual")));
   std::set<std::string> learned;
   for (const auto& root : roots) {
     if (IsLearned(root.first)) learned.insert(root.first);
@@ -92,7 +94,8 @@ bool Checker::CheckOwner(const Ident& owner, std::string_view what) {
   out_->Error(Code::kOwner, owner.span,
               network != nullptr
                   ? fmt::format("the network `{}` follows another one slowly, {} cannot move it", owner.text, what)
-                  : fmt::format("`{}` is {}: {} moves parameters, networks and `model`", owner.text, KindOf(owner.text), what))
+                  : fmt::format("`{}` is {}: {} moves parameters, networks and `model`", owner.text, KindOf(owner.text),
+                                what))
       .Label(SpanOf(owner.text), "declared here");
   return false;
 }
@@ -133,7 +136,8 @@ void Checker::CheckOwners() {
       }
       const auto [first, is_new] = owners.try_emplace(owner.text, owner.span);
       if (is_new) continue;
-      out_->Error(Code::kOwner, owner.span, fmt::format("two losses move `{}`", owner.text)).Label(first->second, "the other one");
+      out_->Error(Code::kOwner, owner.span, fmt::format("two losses move `{}`", owner.text))
+          .Label(first->second, "the other one");
     }
     all_good = all_good && good;
     if (good && !problem_.broken && !out_->has_errors()) CheckMoves(*loss);
@@ -145,22 +149,36 @@ void Checker::CheckOwners() {
       if (train == nullptr || decl.broken) continue;
       for (const Ident& owner : train->owners) {
         const auto settings = problem_.train.find(owner.text);
-        const bool is_ours = settings != problem_.train.end() &&
-                             std::find(settings->second.begin(), settings->second.end(), &train->settings[0]) != settings->second.end();
+        const bool is_ours =
+            settings != problem_.train.end() &&
+            std::find(settings->second.begin(), settings->second.end(), &train->settings[0]) != settings->second.end();
         if (!is_ours || !CheckOwner(owner, "training") || owners.contains(owner.text) || problem_.broken) continue;
-        out_->Error(Code::kOwner, owner.span, fmt::format("no loss names `{}`, so it is trained with the rest", owner.text))
+        out_->Error(Code::kOwner, owner.span,
+                    fmt::format("no loss names `{}`, so it is trained with the rest", owner.text))
             .Help(fmt::format("write `loss {}: …`", owner.text));
       }
     }
   }
   const bool model_learns = ModelLearns();
+  // Everything learned and reached that no loss names goes to the loss without a name.
+  std::vector<std::string> rest;
+  for (const std::string& name : LearnedReached()) {
+    if (!owners.contains(name)) rest.push_back(name);
+  }
+  if (model_learns && !owners.contains("model")) rest.push_back("model");
+  for (const LossDecl* loss : problem_.losses) {
+    std::vector<std::string> named;
+    for (const Ident& owner : loss->owners) named.push_back(owner.text);
+    checked_.moves.push_back(loss->owners.empty() ? rest : named);
+  }
+  if (problem_.losses.empty()) checked_.moves.push_back(rest);
   if (owners.contains("model") && !model_learns) {
     out_->Error(Code::kOwner, owners.at("model"), "the model has no weights of its own for a loss to move")
         .Help("its parameters and networks have names: `loss NAME: …`");
   }
   if (!all_named || !all_good || problem_.broken) return;
-  for (const std::string& name : LearnedReached()) {
-    if (owners.contains(name)) continue;
+  for (const std::string& name : rest) {
+    if (name == "model") continue;
     out_->Error(Code::kOwner, SpanOf(name), fmt::format("no loss moves `{}`", name))
         .Help(fmt::format("write `loss {}: …`, or a `loss` without a name for all that no other names", name));
   }

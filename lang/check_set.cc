@@ -34,7 +34,8 @@ Callee CalleeOf(const Expr& expr) {
 void Checker::CheckDomain(const Expr& value, const Parameter& param) {
   const std::optional<double> number = NumberOf(value);
   if (!number || IsIn(param.domain, *number)) return;
-  out_->Error(Code::kDomain, value.span, fmt::format("`{}` is {}, it must be {}", param.name, *number, DomainText(param.domain)));
+  out_->Error(Code::kDomain, value.span,
+              fmt::format("`{}` is {}, it must be {}", param.name, *number, DomainText(param.domain)));
 }
 
 void Checker::CheckRange(std::optional<double> lo, std::optional<double> hi, std::string_view name, Span at) {
@@ -78,7 +79,8 @@ void Checker::CheckSet(const Expr& set, const Type& of, const std::string& name,
   std::vector<std::string> known = BuiltinNames(Space::kSet);
   for (const auto& own : problem_.sets) known.push_back(own.first);
   if (!unknown_.insert({callee.name->text, callee.name->span.source}).second) return;
-  Diagnostic& error = out_->Error(Code::kUnknownName, callee.name->span, fmt::format("no set is called `{}`", callee.name->text));
+  Diagnostic& error =
+      out_->Error(Code::kUnknownName, callee.name->span, fmt::format("no set is called `{}`", callee.name->text));
   const std::string near = Nearest(callee.name->text, known);
   if (!near.empty()) error.Help(fmt::format("did you mean `{}`?", near));
 }
@@ -123,10 +125,12 @@ void Checker::CheckKnownSet(const Expr& set, const Builtin& builtin, const Type&
   for (std::size_t i = 0; i < args.size(); ++i) CheckDomain(*args[i], builtin.params[i]);
   if (of.is_error()) return;
   const std::size_t rank = static_cast<std::size_t>(builtin.rank);
-  const std::string subject = name.starts_with('`') || name.find(' ') != std::string::npos ? name : fmt::format("`{}`", name);
+  const std::string subject =
+      name.starts_with('`') || name.find(' ') != std::string::npos ? name : fmt::format("`{}`", name);
   if (of.dims.size() < rank) {
     out_->Error(Code::kShapeMismatch, set.span,
-                fmt::format("`{}` is a set of {}, {} is `{}`", builtin.name, rank == 1 ? "vectors" : "matrices", subject, ToString(of)));
+                fmt::format("`{}` is a set of {}, {} is `{}`", builtin.name, rank == 1 ? "vectors" : "matrices",
+                            subject, ToString(of)));
     return;
   }
   if (builtin.square && !SameDim(of.dims[of.dims.size() - 1], of.dims[of.dims.size() - 2])) {
@@ -136,23 +140,26 @@ void Checker::CheckKnownSet(const Expr& set, const Builtin& builtin, const Type&
   }
   const auto check_shape = [&](std::size_t i, bool good) {
     if (good || types[i].is_error()) return;
-    Diagnostic& error = out_->Error(
-        Code::kShapeMismatch, args[i]->span,
-        fmt::format("`{}` of `{}` is `{}`, which does not go with {}, a `{}`", builtin.params[i].name, builtin.name,
-                    ToString(types[i]), subject, ToString(of)));
+    Diagnostic& error =
+        out_->Error(Code::kShapeMismatch, args[i]->span,
+                    fmt::format("`{}` of `{}` is `{}`, which does not go with {}, a `{}`", builtin.params[i].name,
+                                builtin.name, ToString(types[i]), subject, ToString(of)));
     LabelOrigin(error, *args[i], types[i]);
   };
   const std::string_view set_name = builtin.name;
   if (set_name == "affine" || set_name == "polyhedron") {
     const bool matrix = types[0].dims.size() == 2 && SameDim(types[0].dims[1], of.dims.back());
     check_shape(0, matrix);
-    if (matrix) check_shape(1, types[1].is_scalar() || (types[1].dims.size() == 1 && SameDim(types[1].dims[0], types[0].dims[0])));
+    if (matrix)
+      check_shape(1,
+                  types[1].is_scalar() || (types[1].dims.size() == 1 && SameDim(types[1].dims[0], types[0].dims[0])));
   } else if (set_name == "halfspace") {
     check_shape(0, types[0].dims.size() == 1 && SameDim(types[0].dims[0], of.dims.back()));
     check_shape(1, types[1].is_scalar());
   } else {
     for (std::size_t i = 0; i < args.size(); ++i) {
-      check_shape(i, builtin.params[i].accepts == Accepts::kNumber ? types[i].is_scalar() : IsSuffix(types[i].dims, of.dims));
+      check_shape(
+          i, builtin.params[i].accepts == Accepts::kNumber ? types[i].is_scalar() : IsSuffix(types[i].dims, of.dims));
     }
   }
   if (set_name == "box" || set_name == "integers") {
@@ -173,14 +180,16 @@ void Checker::CheckOwnSet(const Expr& set, const Decl& decl, const Type& of, con
   if (args.size() != own.params.size()) {
     out_->Error(Code::kArgumentCount, set.span,
                 fmt::format("the set `{}` takes {} {}, here {} {}", own.name.text, own.params.size(),
-                            own.params.size() == 1 ? "argument" : "arguments", args.size() == 1 ? "is" : "are", args.size()))
+                            own.params.size() == 1 ? "argument" : "arguments", args.size() == 1 ? "is" : "are",
+                            args.size()))
         .Label(own.name.span, "declared here");
     return;
   }
   if (element == nullptr || of.is_error()) return;
   if (of.dims.size() < element->dims.size()) {
-    out_->Error(Code::kShapeMismatch, set.span,
-                fmt::format("the set `{}` holds `{}`, `{}` is `{}`", own.name.text, ToString(*element), name, ToString(of)));
+    out_->Error(
+        Code::kShapeMismatch, set.span,
+        fmt::format("the set `{}` holds `{}`, `{}` is `{}`", own.name.text, ToString(*element), name, ToString(of)));
     return;
   }
   Scope scope(*this, true);
@@ -192,10 +201,12 @@ void Checker::CheckOwnSet(const Expr& set, const Decl& decl, const Type& of, con
   }
   for (const auto& dim : dims_) open.erase(dim.first);
   std::map<std::string, Dim> bound;
-  const Type tail{Elem::kReal, {of.dims.end() - static_cast<std::ptrdiff_t>(element->dims.size()), of.dims.end()}, false};
+  const Type tail{
+      Elem::kReal, {of.dims.end() - static_cast<std::ptrdiff_t>(element->dims.size()), of.dims.end()}, false};
   if (!Unify(*element, tail, open, bound)) {
-    out_->Error(Code::kShapeMismatch, set.span,
-                fmt::format("the set `{}` holds `{}`, `{}` is `{}`", own.name.text, ToString(*element), name, ToString(of)));
+    out_->Error(
+        Code::kShapeMismatch, set.span,
+        fmt::format("the set `{}` holds `{}`, `{}` is `{}`", own.name.text, ToString(*element), name, ToString(of)));
     return;
   }
   for (std::size_t i = 0; i < args.size(); ++i) {
@@ -227,9 +238,11 @@ const Type* Checker::ElementOf(const Decl& decl) {
     if (type.dims.size() == 1) candidates.push_back(type);
     locals_.push_back({param.name.text, param.name.span, type, std::nullopt, std::nullopt});
   }
-  for (const std::vector<Dim>& dims : {std::vector<Dim>{}, {n}, {n, m}, {n, n}}) candidates.push_back({Elem::kReal, dims, false});
+  for (const std::vector<Dim>& dims : {std::vector<Dim>{}, {n}, {n, m}, {n, n}})
+    candidates.push_back({Elem::kReal, dims, false});
   if (!set.project) {
-    out_->Error(Code::kMissingPart, set.name.span, fmt::format("the set `{}` does not say how to project", set.name.text))
+    out_->Error(Code::kMissingPart, set.name.span,
+                fmt::format("the set `{}` does not say how to project", set.name.text))
         .Help("write `project v = …`: the nearest point of the set");
     return nullptr;
   }
@@ -291,7 +304,8 @@ void Checker::CheckParameters(const Expr& distribution, const Call& call, const 
   for (std::size_t i = 0; i < call.args.size(); ++i) {
     const Argument& argument = call.args[i];
     const Type type = InferNumber(*argument.value);
-    const Parameter* param = argument.keyword ? FindParameter(builtin.params, argument.keyword->text) : &builtin.params[i];
+    const Parameter* param =
+        argument.keyword ? FindParameter(builtin.params, argument.keyword->text) : &builtin.params[i];
     if (param == nullptr) {
       out_->Error(Code::kUnknownKeyword, argument.keyword->span,
                   fmt::format("the distribution `{}` has no parameter `{}`", builtin.name, argument.keyword->text))
@@ -303,16 +317,16 @@ void Checker::CheckParameters(const Expr& distribution, const Call& call, const 
     const bool of_categories = builtin.name == "categorical";
     std::vector<Dim> dims = type.dims;
     if (of_categories && dims.empty()) {
-      out_->Error(Code::kShapeMismatch, argument.value->span, "`categorical` takes a vector of probabilities, here is one number")
+      out_->Error(Code::kShapeMismatch, argument.value->span,
+                  "`categorical` takes a vector of probabilities, here is one number")
           .Help("`bernoulli(p)` draws 0 or 1");
       continue;
     }
     if (of_categories) dims.pop_back();
     if (declared != nullptr && !declared->is_error() && !IsSuffix(dims, declared->dims)) {
-      Diagnostic& error = out_->Error(
-          Code::kShapeMismatch, argument.value->span,
-          fmt::format("`{}` of `{}` is `{}`, which does not go with draws of `{}`", param->name, builtin.name,
-                      ToString(type), ToString(*declared)));
+      Diagnostic& error = out_->Error(Code::kShapeMismatch, argument.value->span,
+                                      fmt::format("`{}` of `{}` is `{}`, which does not go with draws of `{}`",
+                                                  param->name, builtin.name, ToString(type), ToString(*declared)));
       LabelOrigin(error, *argument.value, type);
     } else if (declared == nullptr && dims.size() > shape.dims.size()) {
       shape.dims = dims;
@@ -349,9 +363,13 @@ Type Checker::CheckDistribution(const Expr& distribution, const Type* declared, 
     Diagnostic& error = out_->Error(Code::kUnknownName, callee.name->span,
                                     fmt::format("no distribution is called `{}`", callee.name->text));
     const std::string near = Nearest(callee.name->text, BuiltinNames(Space::kDistribution));
-    const bool is_set = FindBuiltin(Space::kSet, callee.name->text) != nullptr || problem_.sets.contains(callee.name->text);
+    const bool is_set =
+        FindBuiltin(Space::kSet, callee.name->text) != nullptr || problem_.sets.contains(callee.name->text);
     if (is_set) {
-      error.Help(fmt::format("`{}` is a set: `uniform({})` draws from it", callee.name->text, Quote(distribution) == "this" ? callee.name->text : Quote(distribution).substr(1, Quote(distribution).size() - 2)));
+      error.Help(fmt::format("`{}` is a set: `uniform({})` draws from it", callee.name->text,
+                             Quote(distribution) == "this"
+                                 ? callee.name->text
+                                 : Quote(distribution).substr(1, Quote(distribution).size() - 2)));
     } else if (!near.empty()) {
       error.Help(fmt::format("did you mean `{}`?", near));
     }
@@ -362,14 +380,16 @@ Type Checker::CheckDistribution(const Expr& distribution, const Type* declared, 
     if (callee.call != nullptr) {
       ReportCount(*callee.call, distribution, builtin->usage, builtin->min_args, builtin->max_args);
     } else {
-      out_->Error(Code::kArgumentCount, distribution.span, fmt::format("the distribution `{}` needs its parameters", builtin->name))
+      out_->Error(Code::kArgumentCount, distribution.span,
+                  fmt::format("the distribution `{}` needs its parameters", builtin->name))
           .Help(fmt::format("`{}`", builtin->usage));
     }
     return result;
   }
   const std::size_t rank = static_cast<std::size_t>(builtin->rank);
   if (declared != nullptr && !declared->is_error() && declared->dims.size() < rank) {
-    out_->Error(Code::kShapeMismatch, at, fmt::format("`{}` draws vectors, here is `{}`", builtin->name, ToString(*declared)));
+    out_->Error(Code::kShapeMismatch, at,
+                fmt::format("`{}` draws vectors, here is `{}`", builtin->name, ToString(*declared)));
     return result;
   }
   bool draws_ints = builtin->elem == Elem::kInt;
@@ -386,7 +406,8 @@ Type Checker::CheckDistribution(const Expr& distribution, const Type* declared, 
     CheckParameters(distribution, *callee.call, *builtin, declared, shape);
   }
   if (declared == nullptr) return shape;
-  if ((declared->elem == Elem::kInt && !draws_ints) || (declared->elem == Elem::kBool && builtin->name != "bernoulli")) {
+  if ((declared->elem == Elem::kInt && !draws_ints) ||
+      (declared->elem == Elem::kBool && builtin->name != "bernoulli")) {
     out_->Error(Code::kTypeMismatch, distribution.span,
                 fmt::format("`{}` draws `real`, declared is `{}`", builtin->name, ToString(*declared)))
         .Label(at, "declared here")

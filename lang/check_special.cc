@@ -11,14 +11,17 @@ namespace amo::lang {
 Type Checker::CallSpecial(const Call& node, const Expr& expr, const Builtin& builtin) {
   const Expr& first = *node.args[0].value;
   switch (builtin.rule) {
-    case Rule::kGrad: return CallGrad(node);
+    case Rule::kGrad:
+      return CallGrad(node);
     case Rule::kProject: {
       const Type type = InferNumber(first);
       CheckSet(*node.args[1].value, type, Quote(first) == "this" ? "what is projected" : Quote(first), {});
       return type.is_error() ? type : Type{Elem::kReal, type.dims, false};
     }
-    case Rule::kStop: return InferValue(first);
-    case Rule::kLearned: return InferNumber(first);
+    case Rule::kStop:
+      return InferValue(first);
+    case Rule::kLearned:
+      return InferNumber(first);
     case Rule::kSolved: {
       const auto* name = std::get_if<Name>(&first.node);
       const ValueDecl* value = name == nullptr ? nullptr : FindValue(name->name.text);
@@ -33,7 +36,8 @@ Type Checker::CallSpecial(const Call& node, const Expr& expr, const Builtin& bui
     }
     case Rule::kExpect:
       if (!in_report_) {
-        out_->Error(Code::kBindingTime, expr.span, "`expect` is the mean over the test split, which only a `report` knows")
+        out_->Error(Code::kBindingTime, expr.span,
+                    "`expect` is the mean over the test split, which only a `report` knows")
             .Help("a loss is averaged over the batch anyway; over draws, write `mean(i in 64, e : real ~ …: …)`");
       }
       return AsValue(first, Infer(first));
@@ -57,7 +61,8 @@ Type Checker::CallSpecial(const Call& node, const Expr& expr, const Builtin& bui
       out_->Error(Code::kTypeMismatch, first.span, fmt::format("`weights` takes a network, {} is none", Quote(first)));
       return {};
     }
-    default: return {};
+    default:
+      return {};
   }
 }
 
@@ -75,13 +80,15 @@ Type Checker::CallGrad(const Call& node) {
   const Type result = Infer(by);
   if (result.is_error()) return {};
   const Decl* decl = name == nullptr || FindLocal(name->name.text) != nullptr ? nullptr : DeclOf(name->name.text);
-  const bool is_value = decl != nullptr && (std::holds_alternative<ValueDecl>(decl->node) || std::holds_alternative<UpdateDecl>(decl->node));
+  const bool is_value = decl != nullptr && (std::holds_alternative<ValueDecl>(decl->node) ||
+                                            std::holds_alternative<UpdateDecl>(decl->node));
   const bool is_name = name != nullptr && (FindLocal(name->name.text) != nullptr || is_value);
   if (!is_name || result.elem != Elem::kReal) {
-    const std::string kind = is_name             ? fmt::format("is `{}`", ToString(result))
-                             : name != nullptr   ? fmt::format("is {}", KindOf(name->name.text))
-                                                 : "is an expression";
-    out_->Error(Code::kTypeMismatch, by.span, fmt::format("`grad` is by a real value that has a name, {} {}", Quote(by), kind))
+    const std::string kind = is_name           ? fmt::format("is `{}`", ToString(result))
+                             : name != nullptr ? fmt::format("is {}", KindOf(name->name.text))
+                                               : "is an expression";
+    out_->Error(Code::kTypeMismatch, by.span,
+                fmt::format("`grad` is by a real value that has a name, {} {}", Quote(by), kind))
         .Help("by a variable, a context, a parameter, or a parameter of a function");
     return {};
   }

@@ -45,7 +45,8 @@ const Builtin* Checker::FindPart(const Expr& expr, Space space) {
   const std::string& name = callee.name->text;
   if (const Builtin* builtin = FindBuiltin(space, name)) return builtin;
   const std::string_view what = kind.substr(kind.find(' ') + 1);
-  Diagnostic& error = out_->Error(Code::kUnknownName, callee.name->span, fmt::format("no {} is called `{}`", what, name));
+  Diagnostic& error =
+      out_->Error(Code::kUnknownName, callee.name->span, fmt::format("no {} is called `{}`", what, name));
   std::vector<std::string> known = BuiltinNames(space);
   if (space == Space::kLayer) {
     for (std::string& activation : BuiltinNames(Space::kActivation)) known.push_back(std::move(activation));
@@ -83,9 +84,11 @@ void Checker::CheckSetting(const Expr& value, const Parameter& param) {
     case Accepts::kWhole: {
       const Type type = InferNumber(value);
       const std::optional<double> number = NumberOf(value);
-      const bool is_whole = type.elem == Elem::kInt || (number && *number == static_cast<double>(static_cast<long long>(*number)));
+      const bool is_whole =
+          type.elem == Elem::kInt || (number && *number == static_cast<double>(static_cast<long long>(*number)));
       if (!type.is_error() && (!type.is_scalar() || !is_whole)) {
-        out_->Error(Code::kTypeMismatch, value.span, fmt::format("`{}` is a whole number, this is `{}`", param.name, ToString(type)));
+        out_->Error(Code::kTypeMismatch, value.span,
+                    fmt::format("`{}` is a whole number, this is `{}`", param.name, ToString(type)));
         return;
       }
       CheckDomain(value, param);
@@ -94,18 +97,22 @@ void Checker::CheckSetting(const Expr& value, const Parameter& param) {
     case Accepts::kBool: {
       const Type type = InferValue(value);
       if (!type.is_error() && (type.elem != Elem::kBool || !type.is_scalar()))
-        out_->Error(Code::kTypeMismatch, value.span, fmt::format("`{}` is `true` or `false`, this is `{}`", param.name, ToString(type)));
+        out_->Error(Code::kTypeMismatch, value.span,
+                    fmt::format("`{}` is `true` or `false`, this is `{}`", param.name, ToString(type)));
       return;
     }
     case Accepts::kSizes: {
       const Type type = InferNumber(value);
       if (!type.is_error() && type.dims.size() != 1) {
-        out_->Error(Code::kTypeMismatch, value.span, fmt::format("`{}` is a list, this is `{}`", param.name, ToString(type)))
+        out_->Error(Code::kTypeMismatch, value.span,
+                    fmt::format("`{}` is a list, this is `{}`", param.name, ToString(type)))
             .Help(fmt::format("write `{} = [64]`", param.name));
       }
       return;
     }
-    case Accepts::kActivation: FindPart(value, Space::kActivation); return;
+    case Accepts::kActivation:
+      FindPart(value, Space::kActivation);
+      return;
     case Accepts::kGradient:
       if (const Builtin* mode = FindPart(value, Space::kGradient)) CheckSettings(value, *mode);
       return;
@@ -127,8 +134,8 @@ void Checker::CheckSetting(const Expr& value, const Parameter& param) {
       return;
     }
     case Accepts::kWord: {
-      const std::vector<std::string> words = param.name == "split" ? std::vector<std::string>{"none"}
-                                                                   : std::vector<std::string>{"cg", "gmres", "direct"};
+      const std::vector<std::string> words =
+          param.name == "split" ? std::vector<std::string>{"none"} : std::vector<std::string>{"cg", "gmres", "direct"};
       const Callee callee = CalleeOf(value);
       if (callee.name != nullptr && callee.call == nullptr &&
           std::find(words.begin(), words.end(), callee.name->text) != words.end())
@@ -142,7 +149,9 @@ void Checker::CheckSetting(const Expr& value, const Parameter& param) {
           .Help(fmt::format("it is one of `{}`", fmt::join(words, "`, `")));
       return;
     }
-    case Accepts::kAny: Infer(value); return;
+    case Accepts::kAny:
+      Infer(value);
+      return;
   }
 }
 
@@ -186,10 +195,13 @@ void Checker::CheckSettings(const Expr& expr, const Builtin& builtin) {
     const auto* name = std::get_if<Name>(&value->node);
     if (name != nullptr && FindParameter(builtin.params, name->name.text) != nullptr) {
       const bool is_index = value != argument.value.get();
-      const std::string_view rest = program_.sources.Text({value->span.end, argument.value->span.end, value->span.source});
+      const std::string_view rest =
+          program_.sources.Text({value->span.end, argument.value->span.end, value->span.source});
       const std::size_t start = rest.find_first_not_of(' ');
-      out_->Error(Code::kUnknownKeyword, argument.value->span, fmt::format("the setting `{}` has no `=`", name->name.text))
-          .Help(is_index ? fmt::format("write `{} = {}`", name->name.text, rest.substr(start == std::string_view::npos ? 0 : start))
+      out_->Error(Code::kUnknownKeyword, argument.value->span,
+                  fmt::format("the setting `{}` has no `=`", name->name.text))
+          .Help(is_index ? fmt::format("write `{} = {}`", name->name.text,
+                                       rest.substr(start == std::string_view::npos ? 0 : start))
                          : fmt::format("write `{} = …`", name->name.text));
       continue;
     }
@@ -205,8 +217,9 @@ void Checker::CheckSettings(const Expr& expr, const Builtin& builtin) {
     if (given.contains(std::string(builtin.params[i].name))) ++present;
   }
   if (present < static_cast<std::size_t>(builtin.min_args)) {
-    out_->Error(Code::kArgumentCount, expr.span, fmt::format("`{}` needs {} {}", builtin.name, builtin.min_args,
-                                                             builtin.min_args == 1 ? "argument" : "arguments"))
+    out_->Error(Code::kArgumentCount, expr.span,
+                fmt::format("`{}` needs {} {}", builtin.name, builtin.min_args,
+                            builtin.min_args == 1 ? "argument" : "arguments"))
         .Help(fmt::format("`{}`", builtin.usage));
   }
 }
@@ -219,7 +232,8 @@ void Checker::CheckBuilder(const Expr& builder, const std::vector<Dim>* input, c
   if (builtin->name != "chain") return CheckSettings(builder, *builtin);
   const Call* call = CalleeOf(builder).call;
   if (call == nullptr || call->args.empty()) {
-    out_->Error(Code::kArgumentCount, builder.span, "a `chain` has at least one layer").Help("`chain(dense(64), relu, dense(10))`");
+    out_->Error(Code::kArgumentCount, builder.span, "a `chain` has at least one layer")
+        .Help("`chain(dense(64), relu, dense(10))`");
     return;
   }
   CheckChain(*call, input, output, builder.span);
@@ -252,7 +266,8 @@ void Checker::CheckChain(const Call& chain, const std::vector<Dim>* input, const
   if (!dims || output == nullptr || output->is_error()) return;
   const bool is_number = output->is_scalar() && SameDim(Product(*dims), Fixed(1));
   if (is_number || SameDims(*dims, output->dims)) return;
-  out_->Error(Code::kShapeMismatch, at, fmt::format("this chain gives `{}`, declared is `{}`", ShapeOf(*dims), ShapeText(*output)))
+  out_->Error(Code::kShapeMismatch, at,
+              fmt::format("this chain gives `{}`, declared is `{}`", ShapeOf(*dims), ShapeText(*output)))
       .Help("a `chain` is exactly its layers: the last one gives the declared shape");
 }
 
@@ -263,7 +278,8 @@ std::optional<std::vector<Dim>> Checker::ThroughLayer(const Builtin& layer, cons
     return argument == nullptr ? std::nullopt : ToDim(*argument->value);
   };
   const auto wrong = [&](std::string_view wants) -> std::optional<std::vector<Dim>> {
-    out_->Error(Code::kShapeMismatch, expr.span, fmt::format("`{}` takes {}, here comes `{}`", layer.name, wants, ShapeOf(dims)))
+    out_->Error(Code::kShapeMismatch, expr.span,
+                fmt::format("`{}` takes {}, here comes `{}`", layer.name, wants, ShapeOf(dims)))
         .Help("`flatten` makes a vector, `reshape(c, h, w)` any other shape");
     return std::nullopt;
   };
@@ -326,7 +342,8 @@ void Checker::CheckNetwork(const NetworkDecl& network, const Decl& decl) {
     const bool one = signature->params.size() == 1 && !signature->params[0].is_error();
     const Callee callee = CalleeOf(*network.body);
     if (callee.name != nullptr && (callee.name->text == "zeros" || callee.name->text == "nearest")) {
-      out_->Error(Code::kTypeMismatch, network.body->span, fmt::format("`{}` is no network: it predicts for a model", callee.name->text));
+      out_->Error(Code::kTypeMismatch, network.body->span,
+                  fmt::format("`{}` is no network: it predicts for a model", callee.name->text));
     } else {
       CheckBuilder(*network.body, one ? &signature->params[0].dims : nullptr, &signature->result);
     }
@@ -355,7 +372,8 @@ void Checker::CheckStages(const Stages& stages, std::string_view what) {
   if (stages.builder != nullptr) {
     const Callee callee = CalleeOf(*stages.builder);
     if (callee.name != nullptr && callee.name->text == "slow") {
-      out_->Error(Code::kTypeMismatch, stages.builder->span, "`slow` follows another network: it is the body of a `network`");
+      out_->Error(Code::kTypeMismatch, stages.builder->span,
+                  "`slow` follows another network: it is the body of a `network`");
     } else {
       std::vector<const ValueDecl*> contexts, variables;
       for (const Decl* decl : problem_.values) {
@@ -363,7 +381,8 @@ void Checker::CheckStages(const Stages& stages, std::string_view what) {
         if (value != nullptr && value->kind == ValueKind::kContext) contexts.push_back(value);
         if (value != nullptr && value->kind == ValueKind::kVariable) variables.push_back(value);
       }
-      // Of one context the shape is kept, several are one vector; the last layer gives all variables, one after another.
+      // Of one context the shape is kept, several are one vector; the last layer gives all variables, one after
+      // another.
       std::optional<std::vector<Dim>> input;
       if (contexts.size() == 1 && contexts[0]->names.size() == 1) {
         const Type type = TypeOf(contexts[0]->names[0].text);
@@ -410,8 +429,9 @@ void Checker::CheckStages(const Stages& stages, std::string_view what) {
         }
       }
       Diagnostic& error = out_->Error(Code::kUnknownName, prediction.name.span,
-                                      DeclOf(name) == nullptr ? fmt::format("no variable is called `{}`", name)
-                                                              : fmt::format("`{}` is {}: a {} gives variables", name, KindOf(name), what));
+                                      DeclOf(name) == nullptr
+                                          ? fmt::format("no variable is called `{}`", name)
+                                          : fmt::format("`{}` is {}: a {} gives variables", name, KindOf(name), what));
       const std::string near = Nearest(name, variables);
       if (!near.empty()) error.Help(fmt::format("did you mean `{}`?", near));
       continue;
@@ -431,7 +451,8 @@ void Checker::CheckStages(const Stages& stages, std::string_view what) {
         out_->Error(Code::kMissingPart, stages.predictions[0].name.span,
                     fmt::format("this {} says nothing of the variable `{}`", what, name.text))
             .Label(name.span, "declared here")
-            .Help(fmt::format("`{} {} = …, {} = …` gives all of them", what, stages.predictions[0].name.text, name.text));
+            .Help(
+                fmt::format("`{} {} = …, {} = …` gives all of them", what, stages.predictions[0].name.text, name.text));
       }
     }
   }

@@ -15,20 +15,27 @@ enum Time { kConstTime, kDataTime, kParameterTime, kContextTime, kVariableTime, 
 
 Time TimeOfKind(ValueKind kind) {
   switch (kind) {
-    case ValueKind::kConst: return kConstTime;
-    case ValueKind::kData: return kDataTime;
-    case ValueKind::kParameter: return kParameterTime;
+    case ValueKind::kConst:
+      return kConstTime;
+    case ValueKind::kData:
+      return kDataTime;
+    case ValueKind::kParameter:
+      return kParameterTime;
     case ValueKind::kHidden:
-    case ValueKind::kContext: return kContextTime;
-    case ValueKind::kVariable: return kVariableTime;
-    case ValueKind::kRandom: return kRandomTime;
+    case ValueKind::kContext:
+      return kContextTime;
+    case ValueKind::kVariable:
+      return kVariableTime;
+    case ValueKind::kRandom:
+      return kRandomTime;
   }
   return kConstTime;
 }
 
 std::string_view TimeText(int time) {
-  constexpr std::string_view kTexts[] = {"known when the file is compiled", "known once per file",  "learned",
-                                         "new for each instance",           "what is optimized",    "drawn for each evaluation"};
+  constexpr std::string_view kTexts[] = {
+      "known when the file is compiled", "known once per file", "learned",
+      "new for each instance",           "what is optimized",   "drawn for each evaluation"};
   return kTexts[time];
 }
 
@@ -72,7 +79,8 @@ void Checker::AddRoots(const Use& use, Roots& roots) {
   } else if (use.kind == Use::Kind::kSet) {
     if (problem_.sets.contains(use.name)) add_all(RootsOf("set " + use.name));
   } else if (decl == nullptr) {
-    const bool is_whole = use.name == "objective" || use.name == "residual" || use.name == "violation" || use.name == "regression";
+    const bool is_whole =
+        use.name == "objective" || use.name == "residual" || use.name == "violation" || use.name == "regression";
     if (is_whole) add_all(RootsOf(use.name));
     if (use.name == "trained" || use.name == "step" || use.name == "ended") found.try_emplace(use.name, use.span);
   } else if (std::holds_alternative<NetworkDecl>(decl->node)) {
@@ -144,8 +152,8 @@ void Checker::CheckLatest(const Roots& roots, int latest, const std::string& wha
   // "the context `x`", "hidden `h`", "`step`"
   std::string kind = is_declared ? fmt::format("{} `{}`", KindOf(name), name) : fmt::format("`{}`", name);
   if (kind.starts_with("a ")) kind.replace(0, 1, "the");
-  Diagnostic& error = out_->Error(Code::kBindingTime, span,
-                                  fmt::format("{}, and rests on {}, {}", what, kind, TimeText(TimeOf(name))));
+  Diagnostic& error =
+      out_->Error(Code::kBindingTime, span, fmt::format("{}, and rests on {}, {}", what, kind, TimeText(TimeOf(name))));
   const std::string_view text = program_.sources.Text(span);
   if (text != name) error.Under(fmt::format("`{}` rests on `{}`", text, name));
   if (is_declared && SpanOf(name) != span) error.Label(SpanOf(name), fmt::format("`{}` is declared here", name));
@@ -173,21 +181,24 @@ void Checker::CheckTimeOf(const Decl& decl) {
     for (const auto& [root, span] : roots) {
       const ValueDecl* hidden = FindValue(root);
       if (hidden == nullptr || hidden->kind != ValueKind::kHidden) continue;
-      out_->Error(Code::kHiddenAtDeployment, span, fmt::format("the set of `{}` needs `{}`, which is hidden", name, root))
+      out_->Error(Code::kHiddenAtDeployment, span,
+                  fmt::format("the set of `{}` needs `{}`, which is hidden", name, root))
           .Label(SpanOf(root), "not known when an answer is asked for")
           .Help("make it a `context`");
     }
     return;
   }
   const int latest = value->kind == ValueKind::kHidden && HasNext() ? kRandomTime : TimeOfKind(value->kind);
-  constexpr std::string_view kKinds[] = {"a const", "data", "a parameter", "hidden", "a context", "a variable", "random"};
+  constexpr std::string_view kKinds[] = {"a const",   "data",       "a parameter", "hidden",
+                                         "a context", "a variable", "random"};
   const std::string_view kind = kKinds[static_cast<std::size_t>(value->kind)];
   const bool learned = value->kind == ValueKind::kParameter;
   CheckLatest(RootsOf([&](const OnUse& on_use) { VisitUses(decl, on_use); }), latest,
               learned ? fmt::format("`{}` is {}: its start is one for all instances", name, kind)
                       : fmt::format("`{}` is {}, {}", name, kind, TimeText(TimeOfKind(value->kind))),
-              {}, latest == kContextTime ? "what rests on a variable is a `let`; with `next`, a `hidden` records it"
-                                         : "a `let` is computed whenever it is needed");
+              {},
+              latest == kContextTime ? "what rests on a variable is a `let`; with `next`, a `hidden` records it"
+                                     : "a `let` is computed whenever it is needed");
 }
 
 // ---- variables, deployment
@@ -200,17 +211,21 @@ void Checker::CheckVariablesUsed() {
   for (const auto& [name, decl] : problem_.names) {
     const auto* value = std::get_if<ValueDecl>(&decl->node);
     if (value == nullptr || value->kind != ValueKind::kVariable || roots.contains(name)) continue;
-    Diagnostic& error = out_->Error(Code::kUnusedVariable, SpanOf(name),
-                                    has_objective ? fmt::format("the objective does not depend on the variable `{}`", name)
-                                                  : fmt::format("the equation does not depend on the variable `{}`", name));
-    if (has_objective && problem_.objectives[0]->value != nullptr) error.Label(problem_.objectives[0]->value->span, "the objective");
+    Diagnostic& error =
+        out_->Error(Code::kUnusedVariable, SpanOf(name),
+                    has_objective ? fmt::format("the objective does not depend on the variable `{}`", name)
+                                  : fmt::format("the equation does not depend on the variable `{}`", name));
+    if (has_objective && problem_.objectives[0]->value != nullptr)
+      error.Label(problem_.objectives[0]->value->span, "the objective");
   }
   if (main_out_->has_errors()) return;
   for (const Constraint* constraint : problem_.constraints) {
     const Roots& of = RootsOf("constraint " + constraint->name.text);
-    const bool is_constraint = std::any_of(of.begin(), of.end(), [&](const auto& root) { return TimeOf(root.first) == kVariableTime; });
+    const bool is_constraint =
+        std::any_of(of.begin(), of.end(), [&](const auto& root) { return TimeOf(root.first) == kVariableTime; });
     if (!is_constraint)
-      out_->Warning(Code::kRelation, constraint->name.span, fmt::format("the constraint `{}` holds no variable", constraint->name.text));
+      out_->Warning(Code::kRelation, constraint->name.span,
+                    fmt::format("the constraint `{}` holds no variable", constraint->name.text));
   }
 }
 
@@ -222,7 +237,8 @@ void Checker::CheckDeployment() {
       const ValueDecl* value = FindValue(name);
       if (value == nullptr || value->kind != ValueKind::kHidden) continue;
       const std::string_view text = program_.sources.Text(span);
-      Diagnostic& error = out_->Error(Code::kHiddenAtDeployment, at.value_or(span), fmt::format("{} needs `{}`, which is hidden from it", what, name));
+      Diagnostic& error = out_->Error(Code::kHiddenAtDeployment, at.value_or(span),
+                                      fmt::format("{} needs `{}`, which is hidden from it", what, name));
       if (!at && text != name) error.Under(fmt::format("`{}` rests on `{}`", text, name));
       error.Label(SpanOf(name), "not known when an answer is asked for");
       error.Help("make it a `context`; or let only the loss use it");
@@ -244,7 +260,8 @@ void Checker::CheckDeployment() {
   for (const ExprPtr& refinement : model.refinements) {
     const Ident* name = NameOfCallee(*refinement);
     const Builtin* builtin = name == nullptr ? nullptr : FindBuiltin(Space::kRefinement, name->text);
-    check(RootsOf([&](const OnUse& on_use) { VisitRefinementUses(*refinement, on_use); }), "the refinement", std::nullopt);
+    check(RootsOf([&](const OnUse& on_use) { VisitRefinementUses(*refinement, on_use); }), "the refinement",
+          std::nullopt);
     if (builtin == nullptr) continue;
     const bool follows_update = (name->text == "iterate" || name->text == "anderson") && !problem_.updates.empty();
     if (follows_update) {
@@ -256,7 +273,8 @@ void Checker::CheckDeployment() {
         check(roots, fmt::format("the update of `{}`", update->name.text), std::nullopt);
       }
     } else if (name->text == "complete" || name->text == "correct") {
-      check(RootsOf(std::string("violation")), fmt::format("`{}` follows the constraints, which it", name->text), name->span);
+      check(RootsOf(std::string("violation")), fmt::format("`{}` follows the constraints, which it", name->text),
+            name->span);
     } else {
       check(RootsOf(std::string("residual")), fmt::format("`{}` follows the objective, which", name->text), name->span);
     }
@@ -289,15 +307,19 @@ void Checker::CheckUnused() {
   }
   for (const auto& [name, decl] : problem_.sets) {
     if (decl->span.source != problem_.source || decl->broken || used_sets.contains(name)) continue;
-    out_->Warning(Code::kUnused, std::get<SetDecl>(decl->node).name.span, fmt::format("the set `{}` is never used", name));
+    out_->Warning(Code::kUnused, std::get<SetDecl>(decl->node).name.span,
+                  fmt::format("the set `{}` is never used", name));
   }
 }
 
 void Checker::CheckTimes() {
   Scope scope(*this, true);
-  std::set<const Decl*> seen;
-  for (const auto& entry : problem_.names) {
-    if (seen.insert(entry.second).second) CheckTimeOf(*entry.second);
+  // In order, so that what each rests on is known before it is asked for.
+  for (const Decl* decl : order_) {
+    if (const auto* let = std::get_if<LetDecl>(&decl->node)) RootsOf(let->name.text);
+    if (const auto* function = std::get_if<FunctionDecl>(&decl->node)) RootsOf(function->name.text);
+    if (const auto* set = std::get_if<SetDecl>(&decl->node)) RootsOf("set " + set->name.text);
+    CheckTimeOf(*decl);
   }
   for (const auto& [owner, settings] : problem_.train) {
     for (const Setting* setting : settings) {
@@ -308,7 +330,8 @@ void Checker::CheckTimes() {
   }
   for (const ReportDecl* report : problem_.reports) {
     const Roots roots = RootsOf([&](const OnUse& on_use) { VisitUses(*report->value, on_use); });
-    CheckLatest(roots, kParameterTime, fmt::format("the report `{}` is one number for the whole test split", report->name.text), {},
+    CheckLatest(roots, kParameterTime,
+                fmt::format("the report `{}` is one number for the whole test split", report->name.text), {},
                 "`expect(…)` is the mean over it");
   }
   CheckDeployment();

@@ -196,6 +196,7 @@ class Checker {
   const Builtin* FindPart(const Expr& expr, Space space);  // reports unknown ones
 
   // ---- check_decl.cc
+  void SetDim(const DimDecl& dim);
   void CheckDecl(const Decl& decl);
   void CheckObjective(const ObjectiveDecl& objective);
   void CheckFind(const FindDecl& find);
@@ -235,20 +236,24 @@ class Checker {
   Diagnostics* const main_out_;
   Diagnostics* out_;  // main_out_, or nowhere during a first look
   Checked& checked_;
+  std::vector<const Decl*> order_;   // each uses only earlier ones
   std::map<std::string, Dim> dims_;  // of the problem's dims
   std::map<std::string, Span> spans_;
   std::map<std::string, std::size_t> called_before_;
   std::vector<Local> locals_;
   std::set<std::string> generics_;
-  std::size_t file_ = 0;   // whose names are seen: those of this file and of earlier ones
+  std::size_t file_ = 0;  // whose names are seen: those of this file and of earlier ones
   bool in_report_ = false;
   int next_symbol_ = 0;
-  int looks_ = 0;  // first looks within one another
-  std::set<std::string> open_;  // names whose type is being found
+  int looks_ = 0;                                            // first looks within one another
+  std::set<std::string> open_;                               // names whose type is being found
   std::set<std::pair<std::string, std::uint32_t>> unknown_;  // reported, by name and file
   std::map<const Decl*, std::unique_ptr<Signature>> signatures_;
   std::map<const Decl*, std::unique_ptr<Type>> set_elements_;
-  std::map<std::string, std::unique_ptr<CalledProblem>> called_;
+  // Shared by the checkers of problems that call one another.
+  using CalledProblems = std::map<std::string, std::unique_ptr<CalledProblem>>;
+  std::shared_ptr<CalledProblems> called_ = std::make_shared<CalledProblems>();
+  int depth_ = 0;  // of calls between problems
   std::map<std::string, Roots> roots_;
   std::set<std::string> roots_open_;
 };

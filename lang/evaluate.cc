@@ -26,7 +26,9 @@ constexpr Unary1 kFunctions[] = {
     {"log1p", [](double x) { return std::log1p(x); }},
     {"sqrt", [](double x) { return std::sqrt(x); }},
     {"abs", [](double x) { return std::abs(x); }},
-    {"sign", [](double x) { return x > 0 ? 1.0 : x < 0 ? -1.0 : 0.0; }},
+    {"sign", [](double x) { return x > 0   ? 1.0
+                                   : x < 0 ? -1.0
+                                           : 0.0; }},
     {"sin", [](double x) { return std::sin(x); }},
     {"cos", [](double x) { return std::cos(x); }},
     {"tan", [](double x) { return std::tan(x); }},
@@ -53,44 +55,43 @@ class Evaluator {
 
   std::optional<double> Of(const Expr& e) {
     using Result = std::optional<double>;
-    return std::visit(
-        Overload{
-            [](const Number& node) -> Result { return node.value; },
-            [](const String&) -> Result { return std::nullopt; },
-            [](const Boolean& node) -> Result { return node.value ? 1 : 0; },
-            [&](const Name& node) { return NameOf(node.name.text); },
-            [](const Member&) -> Result { return std::nullopt; },
-            [](const Index&) -> Result { return std::nullopt; },
-            [](const Transpose&) -> Result { return std::nullopt; },
-            [&](const Call& node) { return CallOf(node); },
-            [&](const BinderCall& node) { return SumOf(node); },
-            [](const Array&) -> Result { return std::nullopt; },
-            [](const Comprehension&) -> Result { return std::nullopt; },
-            [&](const Unary& node) -> Result {
-              const Result x = Of(node.operand);
-              if (!x) return x;
-              return node.op == UnaryOp::kNegate ? -*x : (*x == 0 ? 1 : 0);
-            },
-            [&](const Binary& node) { return BinaryOf(node); },
-            [&](const Compare& node) { return CompareOf(node); },
-            [&](const If& node) -> Result {
-              const Result condition = Of(node.condition);
-              if (!condition) return condition;
-              return Of(*condition != 0 ? node.then : node.otherwise);
-            },
-            [&](const Where& node) -> Result {
-              const std::size_t before = locals_.size();
-              for (const Definition& d : node.definitions) {
-                const Result value = d.index.empty() ? Of(d.value) : std::nullopt;
-                locals_.emplace_back(d.name.text, value);
-              }
-              const Result result = Of(node.body);
-              locals_.resize(before);
-              return result;
-            },
-            [&](const Paren& node) { return Of(node.inner); },
-        },
-        e.node);
+    return std::visit(Overload{
+                          [](const Number& node) -> Result { return node.value; },
+                          [](const String&) -> Result { return std::nullopt; },
+                          [](const Boolean& node) -> Result { return node.value ? 1 : 0; },
+                          [&](const Name& node) { return NameOf(node.name.text); },
+                          [](const Member&) -> Result { return std::nullopt; },
+                          [](const Index&) -> Result { return std::nullopt; },
+                          [](const Transpose&) -> Result { return std::nullopt; },
+                          [&](const Call& node) { return CallOf(node); },
+                          [&](const BinderCall& node) { return SumOf(node); },
+                          [](const Array&) -> Result { return std::nullopt; },
+                          [](const Comprehension&) -> Result { return std::nullopt; },
+                          [&](const Unary& node) -> Result {
+                            const Result x = Of(node.operand);
+                            if (!x) return x;
+                            return node.op == UnaryOp::kNegate ? -*x : (*x == 0 ? 1 : 0);
+                          },
+                          [&](const Binary& node) { return BinaryOf(node); },
+                          [&](const Compare& node) { return CompareOf(node); },
+                          [&](const If& node) -> Result {
+                            const Result condition = Of(node.condition);
+                            if (!condition) return condition;
+                            return Of(*condition != 0 ? node.then : node.otherwise);
+                          },
+                          [&](const Where& node) -> Result {
+                            const std::size_t before = locals_.size();
+                            for (const Definition& d : node.definitions) {
+                              const Result value = d.index.empty() ? Of(d.value) : std::nullopt;
+                              locals_.emplace_back(d.name.text, value);
+                            }
+                            const Result result = Of(node.body);
+                            locals_.resize(before);
+                            return result;
+                          },
+                          [&](const Paren& node) { return Of(node.inner); },
+                      },
+                      e.node);
   }
 
  private:
@@ -174,29 +175,43 @@ class Evaluator {
     const std::optional<double> a = Of(node.left), b = Of(node.right);
     if (!a || !b) return std::nullopt;
     switch (node.op) {
-      case BinaryOp::kAdd: return *a + *b;
-      case BinaryOp::kSub: return *a - *b;
+      case BinaryOp::kAdd:
+        return *a + *b;
+      case BinaryOp::kSub:
+        return *a - *b;
       case BinaryOp::kMul:
-      case BinaryOp::kElementMul: return *a * *b;
+      case BinaryOp::kElementMul:
+        return *a * *b;
       case BinaryOp::kDiv:
-      case BinaryOp::kElementDiv: return *a / *b;
-      case BinaryOp::kMod: return *b == 0 ? std::nullopt : std::optional<double>(*a - *b * std::floor(*a / *b));
+      case BinaryOp::kElementDiv:
+        return *a / *b;
+      case BinaryOp::kMod:
+        return *b == 0 ? std::nullopt : std::optional<double>(*a - *b * std::floor(*a / *b));
       case BinaryOp::kPow:
-      case BinaryOp::kElementPow: return std::pow(*a, *b);
-      case BinaryOp::kAnd: return *a != 0 && *b != 0 ? 1 : 0;
-      case BinaryOp::kOr: return *a != 0 || *b != 0 ? 1 : 0;
+      case BinaryOp::kElementPow:
+        return std::pow(*a, *b);
+      case BinaryOp::kAnd:
+        return *a != 0 && *b != 0 ? 1 : 0;
+      case BinaryOp::kOr:
+        return *a != 0 || *b != 0 ? 1 : 0;
     }
     return std::nullopt;
   }
 
   static bool Holds(CompareOp op, double a, double b) {
     switch (op) {
-      case CompareOp::kEq: return a == b;
-      case CompareOp::kNe: return a != b;
-      case CompareOp::kLt: return a < b;
-      case CompareOp::kLe: return a <= b;
-      case CompareOp::kGt: return a > b;
-      case CompareOp::kGe: return a >= b;
+      case CompareOp::kEq:
+        return a == b;
+      case CompareOp::kNe:
+        return a != b;
+      case CompareOp::kLt:
+        return a < b;
+      case CompareOp::kLe:
+        return a <= b;
+      case CompareOp::kGt:
+        return a > b;
+      case CompareOp::kGe:
+        return a >= b;
     }
     return false;
   }

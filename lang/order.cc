@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A depth-first walk over what declarations refer to, in the order of the text.
+// A depth-first walk over what declarations refer to, in the order of the text. It keeps its own stack: a chain of
+// declarations may be as long as the file.
 #include "lang/order.h"
 
 #include <fmt/format.h>
@@ -30,9 +31,17 @@ class Orderer {
   }
 
  private:
+  struct Edge {
+    std::string node;
+    Span used_at;
+  };
+
   struct Step {
     std::string node;
     Span used_at;  // where the step before it uses it
+    const Decl* decl = nullptr;
+    std::vector<Edge> edges;
+    std::size_t next = 0;
   };
 
   static std::string NodeOf(const Decl& decl) {
@@ -67,35 +76,45 @@ class Orderer {
   }
 
   void Visit(const std::string& node, Span used_at) {
+    Enter(node, used_at);
+    while (!path_.empty()) {
+      Step& top = path_.back();
+      if (top.next < top.edges.size()) {
+        const Edge edge = top.edges[top.next++];
+        Enter(edge.node, edge.used_at);
+        continue;
+      }
+      done_.insert(top.node);
+      open_.erase(top.node);
+      if (top.decl != nullptr && !top.decl->broken) order_.push_back(top.decl);
+      path_.pop_back();
+    }
+  }
+
+  void Enter(const std::string& node, Span used_at) {
     const Decl* decl = DeclOf(node);
     const std::string key = decl == nullptr ? node : NodeOf(*decl);  // several names of one declaration are one node
     if (key.empty() || done_.contains(key)) return;
-    const auto open = std::find_if(path_.begin(), path_.end(), [&](const Step& s) { return s.node == key; });
-    if (open != path_.end()) {
-      const auto first = static_cast<std::size_t>(open - path_.begin());
-      path_.push_back({key, used_at});
-      ReportCircle(first);
+    Step step{key, used_at, decl, {}, 0};
+    if (const auto open = open_.find(key); open != open_.end()) {
+      path_.push_back(std::move(step));
+      ReportCircle(open->second);
       path_.pop_back();
       return;
     }
-    path_.push_back({key, used_at});
-    const OnUse on_use = [&](const Use& use) {
+    VisitNode(key, decl, [&](const Use& use) {
       const bool is_set = use.kind == Use::Kind::kSet;
       if (use.kind == Use::Kind::kConstraint) return;
       if (problem_.names.contains(use.name) || is_set) {
-        Visit(is_set ? "set " + use.name : use.name, use.span);
+        step.edges.push_back({is_set ? "set " + use.name : use.name, use.span});
       } else if (use.name == "objective") {
-        Visit("objective", use.span);
+        step.edges.push_back({"objective", use.span});
       } else if (key.starts_with("report ")) {
-        Visit("report " + use.name, use.span);
+        step.edges.push_back({"report " + use.name, use.span});
       }
-    };
-    VisitNode(key, decl, on_use);
-    path_.pop_back();
-    done_.insert(key);
-    if (decl == nullptr || decl->broken) return;
-    if (std::holds_alternative<ValueDecl>(decl->node) || std::holds_alternative<LetDecl>(decl->node))
-      order_.push_back(decl);
+    });
+    open_[key] = path_.size();
+    path_.push_back(std::move(step));
   }
 
   void VisitNode(const std::string& key, const Decl* decl, const OnUse& on_use) const {
@@ -136,10 +155,10 @@ class Orderer {
     Diagnostic& error = diagnostics_.Error(Code::kCycle, path_.back().used_at,
                                            direct ? fmt::format("`{}` is defined by itself", start)
                                                   : fmt::format("declarations depend on each other: {}", way));
-    error.Under(direct ? "used in its own definition" : fmt::format("`{}` uses `{}`", TextOf(path_[path_.size() - 2].node), start));
+    error.Under(direct ? "used in its own definition"
+                       : fmt::format("`{}` uses `{}`", TextOf(path_[path_.size() - 2].node), start));
     for (std::size_t i = first + 1; i + 1 < path_.size(); ++i) {
-      error.Label(path_[i].used_at,
-                  fmt::format("`{}` uses `{}`", TextOf(path_[i - 1].node), TextOf(path_[i].node)));
+      error.Label(path_[i].used_at, fmt::format("`{}` uses `{}`", TextOf(path_[i - 1].node), TextOf(path_[i].node)));
     }
   }
 
@@ -147,6 +166,7 @@ class Orderer {
   const Problem& problem_;
   Diagnostics& diagnostics_;
   std::vector<Step> path_;
+  std::map<std::string, std::size_t> open_;  // the steps of the path, by node
   std::set<std::string> done_;
   std::vector<const Decl*> order_;
 };

@@ -113,8 +113,13 @@ class Chooser {
     for (const Decl* decl : own->decls) Add(*decl, false);
     if (!choice.variant.empty()) AddVariant(*own, choice.variant);
     for (const UpdateDecl* update : problem_.updates) AddState(*update);
-    SetNumbers(is_called);
-    problem_.values = Order(program_, problem_, diagnostics_);
+    const std::vector<const Decl*> order = Order(program_, problem_, diagnostics_);
+    for (const Decl* decl : order) {
+      const bool is_value =
+          std::holds_alternative<ValueDecl>(decl->node) || std::holds_alternative<LetDecl>(decl->node);
+      if (is_value) problem_.values.push_back(decl);
+    }
+    SetNumbers(order, is_called);
     return std::move(problem_);
   }
 
@@ -191,7 +196,8 @@ class Chooser {
       for (const Decl* decl : section.decls) Add(*decl, true);
       return;
     }
-    Diagnostic& error = diagnostics_.Error(Code::kOverride, StartOfFile(), fmt::format("no variant is called `{}`", name));
+    Diagnostic& error =
+        diagnostics_.Error(Code::kOverride, StartOfFile(), fmt::format("no variant is called `{}`", name));
     Suggest(error, name, VariantNames(program_, problem_.name), "variants");
   }
 
@@ -230,10 +236,9 @@ class Chooser {
     if (name.text.empty()) return;
     if (IsClosedName(name.text)) {
       const bool is_function = FindBuiltin(Space::kFunction, name.text) != nullptr;
-      diagnostics_
-          .Error(Code::kDuplicateName, name.span,
-                 fmt::format("`{}` is {} of the language: choose another name", name.text,
-                             is_function ? "a function" : "a name"));
+      diagnostics_.Error(Code::kDuplicateName, name.span,
+                         fmt::format("`{}` is {} of the language: choose another name", name.text,
+                                     is_function ? "a function" : "a name"));
       return;
     }
     const auto [at, is_new] = problem_.names.try_emplace(name.text, &decl);
@@ -266,9 +271,9 @@ class Chooser {
 
   void AddObjective(const ObjectiveDecl& objective, const Decl& decl) {
     if (last_objective_ != nullptr) {
-      Diagnostic& error = diagnostics_
-                              .Error(Code::kDuplicatePart, decl.keyword, "a problem has one objective, this is a second")
-                              .Label(last_objective_->keyword, "the first one");
+      Diagnostic& error =
+          diagnostics_.Error(Code::kDuplicatePart, decl.keyword, "a problem has one objective, this is a second")
+              .Label(last_objective_->keyword, "the first one");
       if (base_objective_ != nullptr) {
         error.Help("a variant cannot replace the objective; a `const` in it can switch between two terms");
       } else {
@@ -357,8 +362,7 @@ class Chooser {
         diagnostics_.Error(Code::kDuplicatePart, decl.keyword, "a second loss for everything that no loss names")
             .Help("name what this loss moves: `loss NAME: …`");
       } else {
-        diagnostics_
-            .Error(Code::kOwner, loss.owners[0].span, fmt::format("`{}` has two losses", loss.owners[0].text))
+        diagnostics_.Error(Code::kOwner, loss.owners[0].span, fmt::format("`{}` has two losses", loss.owners[0].text))
             .Label(other->owners[0].span, "the first one");
       }
       return;
@@ -418,7 +422,7 @@ class Chooser {
     return value;
   }
 
-  void SetNumbers(bool is_called) {
+  void SetNumbers(const std::vector<const Decl*>& order, bool is_called) {
     for (const Override& o : program_.overrides) {
       const auto found = problem_.names.find(o.name);
       if (o.value == nullptr || (found != problem_.names.end() && IsConstOrDim(*found->second)) || is_called) continue;
@@ -426,17 +430,20 @@ class Chooser {
       for (const auto& [name, decl] : problem_.names) {
         if (IsConstOrDim(*decl)) known.push_back(name);
       }
-      Diagnostic& error = diagnostics_.Error(
-          Code::kOverride, o.value->span,
-          fmt::format("`--set {}`: {}", o.name,
-                      found == problem_.names.end() ? "the problem has no such name" : "only a `dim` or `const` is set"));
+      Diagnostic& error =
+          diagnostics_.Error(Code::kOverride, o.value->span,
+                             fmt::format("`--set {}`: {}", o.name,
+                                         found == problem_.names.end() ? "the problem has no such name"
+                                                                       : "only a `dim` or `const` is set"));
       Suggest(error, o.name, known, "dims and consts");
     }
-    for (const auto& [name, decl] : problem_.names) {
-      if (!IsConstOrDim(*decl) || decl->broken) continue;
-      const std::optional<double> number = NumberOf(name);
-      if (number) problem_.numbers[name] = *number;
-      CheckNumber(name, *decl, number);
+    for (const Decl* decl : order) {
+      if (!IsConstOrDim(*decl)) continue;
+      for (const Ident& name : DeclaredNames(*decl)) {
+        if (problem_.names.at(name.text) != decl) continue;
+        const std::optional<double> number = NumberOf(name.text);
+        if (CheckNumber(name.text, *decl, number) && number) problem_.numbers[name.text] = *number;
+      }
     }
   }
 
@@ -463,26 +470,27 @@ class Chooser {
     return numbers_[name];
   }
 
-  void CheckNumber(const std::string& name, const Decl& decl, std::optional<double> number) {
+  // False for a dim without a value that a dim may have.
+  bool CheckNumber(const std::string& name, const Decl& decl, std::optional<double> number) {
     const Expr* expr = OverrideOf(name);
     const bool is_dim = std::holds_alternative<DimDecl>(decl.node);
     if (expr != nullptr && !number) {
-      diagnostics_.Error(Code::kOverride, expr->span,
-                         fmt::format("`--set {}` needs a single number, for a `{}` that is one", name,
-                                     is_dim ? "dim" : "const"));
-      return;
+      diagnostics_.Error(
+          Code::kOverride, expr->span,
+          fmt::format("`--set {}` needs a single number, for a `{}` that is one", name, is_dim ? "dim" : "const"));
+      return false;
     }
-    if (!is_dim) return;
+    if (!is_dim) return true;
     if (expr == nullptr) expr = std::get<DimDecl>(decl.node).value.get();
-    if (number && *number >= 1 && *number <= 1e12 && *number == std::floor(*number)) return;
+    if (number && *number >= 1 && *number <= 1e12 && *number == std::floor(*number)) return true;
     if (number) {
-      diagnostics_
-          .Error(Code::kDomain, expr->span, fmt::format("the dim `{}` is {}", name, *number))
-          .Help("a dim is a whole number of at least 1");
+      diagnostics_.Error(Code::kDomain, expr->span, fmt::format("the dim `{}` is {}", name, *number))
+          .Help("a dim is a whole number from 1 to 1e12");
     } else if (problem_.names.contains(name) && DependsOnNumbersOnly(*expr)) {
       diagnostics_.Error(Code::kTypeMismatch, expr->span, fmt::format("the dim `{}` is not known as a number", name))
           .Help("a dim is made of numbers, other dims, and consts that are numbers");
     }
+    return false;
   }
 
   // False where a name in it is unknown or broken: that is reported elsewhere.
@@ -492,7 +500,8 @@ class Chooser {
       const auto found = problem_.names.find(use.name);
       const bool is_builtin = IsClosedName(use.name);
       if (found == problem_.names.end() ? !is_builtin : found->second->broken) good = false;
-      if (found != problem_.names.end() && IsConstOrDim(*found->second)) good = good && problem_.numbers.contains(use.name);
+      if (found != problem_.names.end() && IsConstOrDim(*found->second))
+        good = good && problem_.numbers.contains(use.name);
     });
     return good;
   }
@@ -537,7 +546,8 @@ std::vector<std::string> VariantNames(const Program& program, const std::string&
     for (const Section& section : SectionsOf(file)) {
       const std::string owner = section.problem == nullptr ? "" : NameOfProblem(*section.problem).text;
       const bool is_main = !problem.empty() || &file == &program.files.back();
-      if (section.variant != nullptr && owner == problem && is_main) names.push_back(NameOfVariant(*section.variant).text);
+      if (section.variant != nullptr && owner == problem && is_main)
+        names.push_back(NameOfVariant(*section.variant).text);
     }
   }
   return names;

@@ -30,19 +30,19 @@ struct Program {
 
 struct Problem {
   std::string name, doc;
-  const Decl* decl = nullptr;                       // its `problem` line; null when the file has none
-  std::uint32_t source = 0;                         // the text it stands in
-  bool broken = false;                              // the text has syntax errors: declarations may be missing
-  std::map<std::string, const Decl*> names;         // dims, values, lets, functions, networks, updates' extra states
-  std::set<std::string> twice;                      // names declared twice: what they stand for is not known
-  std::map<std::string, const Decl*> sets;          // after `in`
-  std::map<std::string, double> numbers;            // every dim and scalar const, evaluated, overrides applied
-  std::vector<const Decl*> values;                  // ValueDecl and LetDecl in an order in which each uses only earlier ones
-  std::vector<const ObjectiveDecl*> objectives;     // at most one after checking
+  const Decl* decl = nullptr;                // its `problem` line; null when the file has none
+  std::uint32_t source = 0;                  // the text it stands in
+  bool broken = false;                       // the text has syntax errors: declarations may be missing
+  std::map<std::string, const Decl*> names;  // dims, values, lets, functions, networks, updates' extra states
+  std::set<std::string> twice;               // names declared twice: what they stand for is not known
+  std::map<std::string, const Decl*> sets;   // after `in`
+  std::map<std::string, double> numbers;     // every dim and scalar const, evaluated, overrides applied
+  std::vector<const Decl*> values;           // ValueDecl and LetDecl in an order in which each uses only earlier ones
+  std::vector<const ObjectiveDecl*> objectives;  // at most one after checking
   std::vector<const FindDecl*> finds;
   std::vector<const Constraint*> constraints;
   std::vector<const UpdateDecl*> updates;
-  const Stages* model = nullptr;                    // null: nothing written
+  const Stages* model = nullptr;  // null: nothing written
   const Stages* solve = nullptr;
   std::vector<const LossDecl*> losses;
   std::map<std::string, std::vector<const Setting*>> train;  // by owner, "" for the file's own; later keys win

@@ -26,6 +26,23 @@ Monomial Times(const Monomial& a, const Monomial& b) {
   return product;
 }
 
+constexpr std::size_t kMaxTerms = 256;
+
+// The value of a sum or product of known values; unknown where it does not fit.
+template <class Op>
+std::int64_t Combined(const Dim& a, const Dim& b, Op overflows) {
+  std::int64_t value = 0;
+  const bool known = a.value != kUnknownValue && b.value != kUnknownValue;
+  return known && !overflows(a.value, b.value, &value) ? value : kUnknownValue;
+}
+
+// A polynomial that has grown out of all proportion stands for its value alone.
+Dim Bounded(Dim dim) {
+  if (IsFixed(dim)) return Fixed(FixedValue(dim));
+  if (dim.terms.size() <= kMaxTerms) return dim;
+  return dim.value == kUnknownValue ? Named("…", kUnknownValue) : Fixed(dim.value);
+}
+
 bool BothKnown(const Dim& a, const Dim& b) { return a.value != kUnknownValue && b.value != kUnknownValue; }
 
 std::string TermText(const Monomial& monomial, double coefficient) {
@@ -57,15 +74,15 @@ Dim Named(const std::string& name, std::int64_t value) { return {{{{name}, 1.0}}
 Dim operator+(const Dim& a, const Dim& b) {
   Dim sum{a.terms, 0, {}};
   for (const auto& [monomial, coefficient] : b.terms) AddTerm(sum, monomial, coefficient);
-  sum.value = BothKnown(a, b) ? a.value + b.value : kUnknownValue;
-  return IsFixed(sum) ? Fixed(FixedValue(sum)) : sum;
+  sum.value = Combined(a, b, [](auto x, auto y, auto* z) { return __builtin_add_overflow(x, y, z); });
+  return Bounded(std::move(sum));
 }
 
 Dim operator-(const Dim& a, const Dim& b) {
   Dim difference{a.terms, 0, {}};
   for (const auto& [monomial, coefficient] : b.terms) AddTerm(difference, monomial, -coefficient);
-  difference.value = BothKnown(a, b) ? a.value - b.value : kUnknownValue;
-  return IsFixed(difference) ? Fixed(FixedValue(difference)) : difference;
+  difference.value = Combined(a, b, [](auto x, auto y, auto* z) { return __builtin_sub_overflow(x, y, z); });
+  return Bounded(std::move(difference));
 }
 
 Dim operator*(const Dim& a, const Dim& b) {
@@ -73,8 +90,8 @@ Dim operator*(const Dim& a, const Dim& b) {
   for (const auto& [m, c] : a.terms) {
     for (const auto& [n, d] : b.terms) AddTerm(product, Times(m, n), c * d);
   }
-  product.value = BothKnown(a, b) ? a.value * b.value : kUnknownValue;
-  return IsFixed(product) ? Fixed(FixedValue(product)) : product;
+  product.value = Combined(a, b, [](auto x, auto y, auto* z) { return __builtin_mul_overflow(x, y, z); });
+  return Bounded(std::move(product));
 }
 
 std::optional<Dim> Divide(const Dim& a, const Dim& b) {
@@ -94,7 +111,8 @@ bool IsFixed(const Dim& dim) {
 }
 
 std::int64_t FixedValue(const Dim& dim) {
-  return dim.terms.empty() ? 0 : static_cast<std::int64_t>(std::llround(dim.terms.begin()->second));
+  const double number = dim.terms.empty() ? 0 : dim.terms.begin()->second;
+  return std::abs(number) < 1e15 ? static_cast<std::int64_t>(std::llround(number)) : kUnknownValue;
 }
 
 bool Mentions(const Dim& dim, const std::string& name) {
@@ -126,9 +144,10 @@ Dim Replace(const Dim& dim, const std::map<std::string, Dim>& by) {
       product = next;
     }
     for (const auto& [m, c] : product.terms) AddTerm(result, m, c);
-    result.value = known && result.value != kUnknownValue ? result.value + std::llround(value) : kUnknownValue;
+    known = known && result.value != kUnknownValue && std::abs(value) < 1e15;
+    result.value = known ? result.value + std::llround(value) : kUnknownValue;
   }
-  return IsFixed(result) ? Fixed(FixedValue(result)) : result;
+  return Bounded(std::move(result));
 }
 
 Dim Product(const std::vector<Dim>& dims) {
@@ -150,12 +169,18 @@ bool SameDims(const std::vector<Dim>& a, const std::vector<Dim>& b) {
 
 std::string ToString(Elem elem) {
   switch (elem) {
-    case Elem::kError: return "unknown";
-    case Elem::kReal: return "real";
-    case Elem::kInt: return "int";
-    case Elem::kBool: return "bool";
-    case Elem::kTable: return "table";
-    case Elem::kFunction: return "function";
+    case Elem::kError:
+      return "unknown";
+    case Elem::kReal:
+      return "real";
+    case Elem::kInt:
+      return "int";
+    case Elem::kBool:
+      return "bool";
+    case Elem::kTable:
+      return "table";
+    case Elem::kFunction:
+      return "function";
   }
   return "";
 }

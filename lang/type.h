@@ -41,19 +41,19 @@ Dim operator+(const Dim& a, const Dim& b);
 Dim operator-(const Dim& a, const Dim& b);
 Dim operator*(const Dim& a, const Dim& b);
 std::optional<Dim> Divide(const Dim& a, const Dim& b);  // by a number other than 0; none otherwise
-bool IsFixed(const Dim& dim);                            // a number, no names
-std::int64_t FixedValue(const Dim& dim);                 // requires IsFixed
+bool IsFixed(const Dim& dim);                           // a number, no names
+std::int64_t FixedValue(const Dim& dim);                // requires IsFixed
 bool Mentions(const Dim& dim, const std::string& name);
 Dim Replace(const Dim& dim, const std::map<std::string, Dim>& by);
 Dim Product(const std::vector<Dim>& dims);
 
 bool SameDim(const Dim& a, const Dim& b);
 bool SameDims(const std::vector<Dim>& a, const std::vector<Dim>& b);
-std::string ToString(Elem elem);         // "real"
-std::string ToString(const Dim& dim);    // "n + 1"
-std::string CountText(const Dim& dim);   // "n = 5"; "5"
-std::string ShapeText(const Type& type); // "[n, m]"; "[]" for a scalar
-std::string ToString(const Type& type);  // "real[n, m]"
+std::string ToString(Elem elem);          // "real"
+std::string ToString(const Dim& dim);     // "n + 1"
+std::string CountText(const Dim& dim);    // "n = 5"; "5"
+std::string ShapeText(const Type& type);  // "[n, m]"; "[]" for a scalar
+std::string ToString(const Type& type);   // "real[n, m]"
 
 }  // namespace amo::lang
 

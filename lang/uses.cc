@@ -89,7 +89,8 @@ class Walker {
     } else if (const auto* call = std::get_if<Call>(&e.node)) {
       if (const Ident* name = CalleeName(*call->callee)) Report(*name, Use::Kind::kSet, call);
       for (const Argument& argument : call->args) Visit(argument.value);
-    } else if (const auto* product = std::get_if<Binary>(&e.node); product != nullptr && product->op == BinaryOp::kMul) {
+    } else if (const auto* product = std::get_if<Binary>(&e.node);
+               product != nullptr && product->op == BinaryOp::kMul) {
       VisitSet(product->left);
       VisitSet(product->right);
     } else if (const auto* paren = std::get_if<Paren>(&e.node)) {
@@ -171,7 +172,8 @@ class Walker {
     }
     const Ident* name = CalleeName(*call->callee);
     const Builtin* builtin = nullptr;
-    for (const Space space : {Space::kBuilder, Space::kLayer, Space::kRefinement, Space::kGradient, Space::kEstimator}) {
+    for (const Space space :
+         {Space::kBuilder, Space::kLayer, Space::kRefinement, Space::kGradient, Space::kEstimator}) {
       if (name != nullptr && builtin == nullptr) builtin = FindBuiltin(space, name->text);
     }
     const bool is_chain = name != nullptr && name->text == "chain";
@@ -180,9 +182,9 @@ class Walker {
       const Parameter* param = nullptr;
       if (builtin != nullptr && argument.keyword) param = FindParameter(builtin->params, argument.keyword->text);
       if (builtin != nullptr && !argument.keyword && i < builtin->params.size()) param = &builtin->params[i];
-      const bool is_word = param != nullptr && (param->accepts == Accepts::kActivation ||
-                                                param->accepts == Accepts::kGradient ||
-                                                param->accepts == Accepts::kWord);
+      const bool is_word =
+          param != nullptr && (param->accepts == Accepts::kActivation || param->accepts == Accepts::kGradient ||
+                               param->accepts == Accepts::kWord);
       is_chain || is_word ? VisitBuilder(*argument.value) : Visit(argument.value);
     }
   }

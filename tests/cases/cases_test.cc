@@ -19,6 +19,7 @@
 
 #include "lang/check.h"
 #include "lang/dump.h"
+#include "lang/explain.h"
 #include "lang/format.h"
 #include "lang/parser.h"
 #include "lang/render.h"
@@ -49,14 +50,15 @@ Parsed ParseCase(const std::string& name, const std::string& text) {
 struct Checks {
   Program program;
   Diagnostics diagnostics;
+  Problem problem;
   Checked checked;
 };
 
 Checks CheckCase(const std::string& name, const std::string& text) {
   Checks result;
   result.program = LoadText(name, text, result.diagnostics);
-  const Problem problem = Choose(result.program, {}, result.diagnostics);
-  result.checked = amo::lang::Check(result.program, problem, result.diagnostics);
+  result.problem = Choose(result.program, {}, result.diagnostics);
+  result.checked = amo::lang::Check(result.program, result.problem, result.diagnostics);
   return result;
 }
 
@@ -73,6 +75,12 @@ std::string CheckCompact(const std::string& name, const std::string& text) {
 std::string CheckJson(const std::string& name, const std::string& text) {
   const Checks checks = CheckCase(name, text);
   return RenderJson(checks.program.sources, checks.diagnostics);
+}
+
+std::string ExplainCase(const std::string& name, const std::string& text) {
+  const Checks checks = CheckCase(name, text);
+  if (checks.diagnostics.has_errors()) return Render(checks.program.sources, checks.diagnostics);
+  return Explain(checks.program, checks.problem, checks.checked);
 }
 
 // Every name with its type, then the diagnostics.
@@ -96,7 +104,7 @@ std::string Fmt(const std::string& name, const std::string& text) {
 using Command = std::string (*)(const std::string& name, const std::string& text);
 const std::map<std::string, Command> kCommands = {
     {"check", Check}, {"check --compact", CheckCompact}, {"check --json", CheckJson}, {"dump --ast", DumpAst},
-    {"dump --types", DumpTypes}, {"fmt", Fmt},
+    {"dump --types", DumpTypes}, {"explain", ExplainCase}, {"fmt", Fmt},
 };
 
 // ---- files
