@@ -126,6 +126,33 @@ std::optional<Function> Prediction(Parts& parts) {
   });
 }
 
+// What stands in the file and nothing here builds: said at its place, never passed over. A warning where the rest means
+// what it says without it; an error where the program would be another one.
+void ReportLeftOut(const lang::Problem& p, lang::Diagnostics& diagnostics) {
+  const auto warn = [&](lang::Span at, const std::string& what) {
+    diagnostics.Warning(lang::Code::kUnsupported, at, fmt::format("{} is left out: it cannot be compiled yet", what));
+  };
+  const auto refuse = [&](lang::Span at, const std::string& what) {
+    diagnostics.Error(lang::Code::kUnsupported, at, fmt::format("{} cannot be compiled yet", what));
+  };
+  for (const lang::ReportDecl* r : p.reports) warn(r->name.span, fmt::format("the report `{}`", r->name.text));
+  if (p.solve) {
+    const lang::ExprPtr& first = p.solve->builder ? p.solve->builder : p.solve->predictions.empty() ? p.solve->builder : p.solve->predictions[0].value;
+    if (first) warn(first->span, "`solve`");
+  }
+  if (p.model) for (const lang::ExprPtr& r : p.model->refinements) warn(r->span, "a refinement of the model");
+  for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
+  for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
+  for (const lang::LossDecl* l : p.losses) {
+    const auto* name = l->value ? std::get_if<lang::Name>(&l->value->node) : nullptr;
+    const bool plain = name && name->name.text == "objective" && !l->estimator;
+    if (!plain && l->value) refuse(l->value->span, "a loss other than `objective`");
+  }
+  for (const auto& [owner, settings] : p.train) {
+    for (const lang::Setting* s : settings) warn(s->key.span, fmt::format("the setting `{}`, which the caller of Train gives,", s->key.text));
+  }
+}
+
 }  // namespace
 
 Program Build(const lang::Program&, const lang::Problem& problem, const Tables& tables, lang::Diagnostics& diagnostics) {
@@ -174,6 +201,7 @@ Program Build(const lang::Program&, const lang::Problem& problem, const Tables& 
     if (f) program.constraints.push_back(std::move(*f));
   }
   program.predict = Prediction(parts);
+  ReportLeftOut(problem, diagnostics);
   return program;
 }
 

@@ -54,6 +54,17 @@ std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& 
   return std::make_shared<KernelObjective>(*program.objective, wrt, compiler::KernelOptions{.precision = precision});
 }
 
+// The first input of a function that nothing here gives, or "".
+std::string Unprovided(const compiler::Program& p, const compiler::Function& f) {
+  for (const compiler::Input& in : f.inputs) {
+    const auto is = [&](const compiler::Named& n) { return n.name == in.name; };
+    const auto has = [&](const std::vector<compiler::Named>& list) { return std::any_of(list.begin(), list.end(), is); };
+    const bool weight = std::any_of(p.weights.begin(), p.weights.end(), [&](const compiler::Weight& w) { return w.input == in.name; });
+    if (!weight && !has(p.data) && !has(p.contexts) && !has(p.hidden) && !has(p.variables)) return in.name;
+  }
+  return "";
+}
+
 }  // namespace
 
 std::int64_t Problem::VariableSize() const {
@@ -85,6 +96,13 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
     const auto table = p.tables.find(r.source);
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};
     if (!table->second.fields.count(r.field)) return Error{fmt::format("the table `{}` has no field `{}`", r.source, r.field)};
+  }
+  std::vector<const compiler::Function*> functions;
+  for (const auto* f : {&p.program.objective, &p.program.project, &p.program.predict}) if (*f) functions.push_back(&**f);
+  for (const compiler::Function& c : p.program.constraints) functions.push_back(&c);
+  for (const compiler::Function* f : functions) {
+    const std::string missing = Unprovided(p.program, *f);
+    if (!missing.empty()) return Error{fmt::format("`{}` needs `{}`, which cannot be given yet: randoms, parameters and `trained`", f->name, missing)};
   }
   p.kernel = ObjectiveKernel(p.program, dtype);
   if (!p.program.data_function) return p;

@@ -40,7 +40,8 @@ struct Problem {
 };
 
 // Computes the data values with the generator's draws (the file's own seed). Every table that the program reads must be
-// in `tables` with the fields it asks for. A data value that is not finite is an error that names it.
+// in `tables` with the fields it asks for. A data value that is not finite, and a
+// function that needs what is not given yet (randoms, parameters, `trained`), is an error that names it.
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed);
 

@@ -15,7 +15,6 @@
 
 #include "compiler/kernel.h"
 #include "lang/problem.h"
-#include "lang/render.h"
 #include "runtime/kernel_function.h"
 #include "runtime/read_array.h"
 #include "runtime/train.h"
@@ -69,6 +68,10 @@ int main(int argc, char** argv) {
   const amo::lang::Program source = amo::lang::Load("examples/meta_ot_small/meta_ot_small.amo", diagnostics);
   const amo::lang::Problem chosen = amo::lang::Choose(source, {}, diagnostics);
   amo::compiler::Program program = amo::compiler::Build(source, chosen, kinds, diagnostics);
+  if (diagnostics.has_errors()) {
+    for (const amo::lang::Diagnostic& d : diagnostics.Sorted()) std::fprintf(stderr, "%s\n", d.message.c_str());
+    return 1;
+  }
   auto digits = Digits(argv[1]);
   if (!digits.ok()) return std::fprintf(stderr, "%s\n", digits.message().c_str()), 3;
   auto problem = amo::runtime::OpenProblem(std::move(program), {{"mnist", std::move(*digits)}}, at::kDouble, 1);
@@ -77,6 +80,7 @@ int main(int argc, char** argv) {
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   const std::int64_t steps = argc > 2 ? std::atoll(argv[2]) : 10000;
+  if (steps < 1) return std::fprintf(stderr, "STEPS is `%s`, not a whole number of at least 1\n", argv[2]), 2;
   const amo::runtime::TrainSummary t = amo::runtime::Train(
       *problem, {.steps = steps, .batch = 128, .rate = 1e-3, .clip = 1, .seed = 1, .check_every = steps > 1000 ? 500 : 50,
                  .progress = [&](const amo::runtime::TrainProgress& q) {

@@ -41,7 +41,7 @@ void BuildText(const std::string& text, Built& built) {
 
 std::string Messages(const lang::Diagnostics& d) {
   std::string all;
-  for (const lang::Diagnostic& x : d.Sorted()) all += x.message + "\n";
+  for (const lang::Diagnostic& x : d.Sorted()) if (x.severity == lang::Severity::kError) all += x.message + "\n";
   return all;
 }
 
@@ -206,6 +206,19 @@ TEST(Build, NamesMistakesAtTheirPlace) {
     BuildText(std::string("amo 1\nproblem p\n") + c.body, built);
     EXPECT_NE(Messages(built.diagnostics).find(c.expected), std::string::npos) << c.body << Messages(built.diagnostics);
   }
+}
+
+// What stands in a file and is not built is said at its place.
+TEST(Build, NothingIsPassedOver) {
+  Built built;
+  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsolve zeros then lbfgs\n"
+            "model mlp(hidden = [4]) then gradient(steps = 3, rate = 0.1)\nloss (y - x)^4\ntrain steps = 5\nreport r = expect(y)\n", built);
+  std::string all;
+  for (const lang::Diagnostic& d : built.diagnostics.Sorted()) all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
+  for (const char* part : {"`solve`", "a refinement of the model", "a loss other than `objective`", "the setting `steps`", "the report `r`"}) {
+    EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
+  }
+  EXPECT_TRUE(built.diagnostics.has_errors());
 }
 
 TEST(Build, EveryProgramBuildsOrIsRefused) {

@@ -70,6 +70,17 @@ TEST(Train, BoxQpNearsTheSolver) {
   EXPECT_LE(all.at("y").max().item<double>(), 1);
 }
 
+// A function that needs a draw which nothing gives is an error of opening, not of running.
+TEST(Open, NamesWhatCannotBeGiven) {
+  const std::string path = testing::TempDir() + "/random.amo";
+  std::ofstream(path) << "amo 1\nproblem p\nvariable y : real\nrandom e : real ~ normal(0, 1)\nminimize (y - e)^2\n";
+  lang::Diagnostics diagnostics;
+  const lang::Program source = lang::Load(path, diagnostics);
+  const Result<Problem> p = OpenProblem(compiler::Build(source, lang::Choose(source, {}, diagnostics), {}, diagnostics), {}, at::kDouble, 1);
+  ASSERT_FALSE(p.ok());
+  EXPECT_NE(p.message().find("draw/e"), std::string::npos) << p.message();
+}
+
 TEST(Train, SameSeedSameLosses) {
   const std::string path = testing::TempDir() + "/same_seed.amo";
   std::ofstream(path) << "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[3] in simplex\n"
