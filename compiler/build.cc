@@ -91,10 +91,10 @@ Term Amounts(Scope& s, const lang::Relation& r) {
 
 std::optional<Function> Prediction(Parts& parts) {
   const lang::Stages* m = parts.problem.model;
-  if (!m) return std::nullopt;
+  if (parts.program.variables.empty() || (!m && parts.program.contexts.empty())) return std::nullopt;
   return parts.Make("predict", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext}, [&](Scope& s) {
-    if (!m->over.empty()) s.Unsupported(m->over[0].name.span, "`over`");
-    if (!m->builder) {
+    if (m && !m->over.empty()) s.Unsupported(m->over[0].name.span, "`over`");
+    if (m && !m->builder) {
       for (const lang::Definition& d : m->predictions) {
         const auto it = parts.problem.names.find(d.name.text);
         const lang::ValueDecl* v = it == parts.problem.names.end() ? nullptr : AsValue(it->second);
@@ -103,8 +103,10 @@ std::optional<Function> Prediction(Parts& parts) {
       }
       return true;
     }
-    const auto* call = std::get_if<lang::Call>(&m->builder->node);
-    const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &m->builder->node);
+    const lang::Expr* builder = m ? m->builder.get() : nullptr;
+    const lang::Span at_model = builder ? builder->span : parts.problem.decl ? parts.problem.decl->span : lang::Span{};
+    const auto* call = builder ? std::get_if<lang::Call>(&builder->node) : nullptr;
+    const auto* word = builder ? std::get_if<lang::Name>(call ? &call->callee->node : &builder->node) : nullptr;
     std::int64_t total = 0;
     for (const Named& v : parts.program.variables) total += Count(v.type.shape);
     Term flat;
@@ -112,9 +114,9 @@ std::optional<Function> Prediction(Parts& parts) {
       flat = s.Of(s.b.Filled(0, {total}));
     } else {
       std::vector<Term> contexts;
-      for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, m->builder->span));
-      if (contexts.empty()) s.Unsupported(m->builder->span, "a network without contexts");
-      flat = s.Network("model", *m->builder, contexts, {total}, m->builder->span);
+      for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, at_model));
+      if (contexts.empty()) s.Unsupported(at_model, "a network without contexts");
+      flat = s.Network("model", builder, contexts, {total}, at_model);
     }
     std::int64_t at = 0;
     for (const Named& v : parts.program.variables) {
@@ -141,6 +143,9 @@ void ReportLeftOut(const lang::Problem& p, lang::Diagnostics& diagnostics) {
     if (first) warn(first->span, "`solve`");
   }
   if (p.model) for (const lang::ExprPtr& r : p.model->refinements) warn(r->span, "a refinement of the model");
+  for (const lang::Constraint* c : p.constraints) {
+    diagnostics.Warning(lang::Code::kUnsupported, c->span, fmt::format("the constraint `{}` is measured, and nothing keeps it yet", c->name.text));
+  }
   for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
   for (const lang::LossDecl* l : p.losses) {

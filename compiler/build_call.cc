@@ -111,7 +111,7 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
         Refuse(lang::Code::kArgumentCount, e.span, fmt::format("`{}` takes {} arguments, {} are given", name, n->params.size(), args.size()));
       }
       for (std::size_t k = 0; k < args.size(); ++k) args[k] = Declared(args[k], n->params[k].type, call.args[k].value->span);
-      return Network(name, *n->body, args, Dims(n->result), e.span);
+      return Network(name, n->body.get(), args, Dims(n->result), e.span);
     }
   }
   // NAME(k = E): the name with those names replaced.

@@ -19,13 +19,15 @@ constexpr Activation kActivations[] = {{"tanh", Op::kTanh}, {"sigmoid", Op::kSig
 
 }  // namespace
 
-Term Scope::Network(const std::string& name, const lang::Expr& builder, const std::vector<Term>& args, const Shape& result,
+Term Scope::Network(const std::string& name, const lang::Expr* written, const std::vector<Term>& args, const Shape& result,
                     lang::Span at) {
-  const auto* call = std::get_if<lang::Call>(&builder.node);
-  const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &builder.node);
-  const std::string kind = word ? word->name.text : "";
-  if (kind != "mlp" && kind != "linear") Unsupported(builder.span, fmt::format("the builder `{}`", kind));
+  const lang::Span span = written ? written->span : at;
+  const auto* call = written ? std::get_if<lang::Call>(&written->node) : nullptr;
+  const auto* word = written ? std::get_if<lang::Name>(call ? &call->callee->node : &written->node) : nullptr;
+  const std::string kind = !written ? "mlp" : word ? word->name.text : "";
+  if (kind != "mlp" && kind != "linear") Unsupported(span, fmt::format("the builder `{}`", kind));
   std::vector<std::int64_t> widths;
+  if (!written) widths = {256, 256};  // what lang::Defaults says
   std::string activation = "relu";
   if (call) {
     for (const lang::Argument& a : call->args) {
@@ -56,7 +58,8 @@ Term Scope::Network(const std::string& name, const lang::Expr& builder, const st
     };
     // Uniform in ±1 / sqrt(fan in), as LibTorch's linear layer starts.
     const double bound = 1 / std::sqrt(static_cast<double>(std::max<std::int64_t>(in, 1)));
-    h = Add(Contract(h, weight(0, {out, in}, bound), {0}, {1, 0}, {1}), weight(1, {out}, bound));
+    const Term matrix = weight(0, {out, in}, bound), offset = weight(1, {out}, bound);  // in this order, by every compiler
+    h = Add(Contract(h, matrix, {0}, {1, 0}, {1}), offset);
     if (layer + 1 == widths.size()) break;
     const auto* row = std::find_if(std::begin(kActivations), std::end(kActivations), [&](const Activation& a) { return activation == a.name; });
     if (row != std::end(kActivations)) h = Unary(row->op, h);
@@ -65,7 +68,7 @@ Term Scope::Network(const std::string& name, const lang::Expr& builder, const st
       const Term low = Binary(Op::kMin, h, Number(0), at, "min");
       h = Add(Binary(Op::kMax, h, Number(0), at, "max"), Unary(Op::kExpm1, low));
     } else {
-      Unsupported(builder.span, fmt::format("the activation `{}`", activation));
+      Unsupported(span, fmt::format("the activation `{}`", activation));
     }
   }
   return Reshaped(h, result);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <bit>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -87,6 +88,17 @@ void WriteCache(const std::string& folder, const std::string& key, const CachedO
   }
   std::filesystem::rename(draft, file, ignored);
   if (ignored) std::filesystem::remove(draft, ignored);
+}
+
+std::string KernelCacheFolder() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "");
+  };
+  if (const std::string own = variable("AMO_CACHE"); !own.empty()) return own + "/kernels";
+  if (const std::string xdg = variable("XDG_CACHE_HOME"); !xdg.empty()) return xdg + "/amo/kernels";
+  if (const std::string home = variable("HOME"); !home.empty()) return home + "/.cache/amo/kernels";
+  return "";
 }
 
 }  // namespace amo::compiler

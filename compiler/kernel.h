@@ -49,6 +49,10 @@ std::string Uncompilable(const Function& function);
 // Compiles, or reads the object from the disk cache. The function is verified and Uncompilable gives "".
 Kernel Compile(const Function& function, const KernelOptions& options);
 
+// Where compiled kernels are kept between runs: kernels/ in $AMO_CACHE, else in amo/ of $XDG_CACHE_HOME or ~/.cache;
+// "" where none of these is set.
+std::string KernelCacheFolder();
+
 // The steps as text, for `amo dump`.
 std::string DumpLoops(const Function& function);
 std::string DumpLlvm(const Function& function, const KernelOptions& options, bool optimized);

@@ -56,8 +56,8 @@ class Scope {
   std::optional<Term> Builtin(const std::string& name, const lang::Call& call, const lang::Expr& e);
   Term Reduction(const lang::BinderCall& call, const lang::Expr& e);
   Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
-  Term Network(const std::string& name, const lang::Expr& builder, const std::vector<Term>& args, const Shape& result,
-               lang::Span at);
+  Term Network(const std::string& name, const lang::Expr* builder, const std::vector<Term>& args, const Shape& result,
+               lang::Span at);  // builder: null for the default model
   Term Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role);
   Term Project(const lang::Expr& set, Term v);
 

@@ -51,7 +51,7 @@ std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& 
     else if (!has(program.data) && !has(program.contexts) && !has(program.hidden)) return nullptr;
   }
   const auto precision = dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
-  return std::make_shared<KernelObjective>(*program.objective, wrt, compiler::KernelOptions{.precision = precision});
+  return std::make_shared<KernelObjective>(*program.objective, wrt, compiler::KernelOptions{.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
 }
 
 // The first input of a function that nothing here gives, or "".

@@ -31,7 +31,7 @@ class Instances {
     gradient_ = compiler::Simplify(compiler::Gradient(f, wrt));
     if (!compiler::Uncompilable(gradient_).empty()) return;
     const auto precision = p_.dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
-    kernel_ = compiler::Compile(gradient_, {.precision = precision});
+    kernel_ = compiler::Compile(gradient_, {.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
   }
 
   Values Split(const at::Tensor& y) const {

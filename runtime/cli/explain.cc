@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lang/explain.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/command_line.h"
 #include "runtime/cli/exit_code.h"
@@ -117,12 +118,6 @@ Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
   return json;
 }
 
-std::string Joined(const Json& array) {
-  std::string text;
-  for (const Json& item : array) text += (text.empty() ? "" : ", ") + item.get<std::string>();
-  return text;
-}
-
 std::string PortsText(const char* title, const Json& ports) {
   std::string text;
   for (const Json& port : ports) {
@@ -132,25 +127,12 @@ std::string PortsText(const char* title, const Json& ports) {
   return text;
 }
 
-// The same facts for people.
-std::string ProgramText(const Json& json) {
-  std::string text = "problem " + json["problem"].get<std::string>() + "\n";
-  const auto doc = json["doc"].get<std::string>();
-  if (!doc.empty()) text += "  " + doc + "\n";
-  if (json["problems"].size() > 1) text += "problems in this file: " + Joined(json["problems"]) + "\n";
-  if (!json["variants"].empty()) text += "variants: " + Joined(json["variants"]) + "\n";
-  if (!json["numbers"].empty()) text += "\nnumbers\n";
-  for (const auto& [name, value] : json["numbers"].items()) {
-    text += fmt::format("  {} = {}\n", name, value.get<double>());
-  }
-  if (!json["names"].empty()) text += "\nvalues\n";
-  for (const Json& name : json["names"]) {
-    const auto origin = name["origin"].get<std::string>();
-    text += fmt::format("  {:<10}{} : {}{}\n", name["kind"].get<std::string>(), name["name"].get<std::string>(),
-                        name["type"].get<std::string>(), origin.empty() ? "" : ", " + origin);
-  }
-  if (!json["functions"].empty()) text += "\nfunctions\n";
-  for (const Json& function : json["functions"]) {
+// What the front end knows of the problem, then the functions built from it.
+std::string ProgramText(const Front& front) {
+  std::string text = lang::Explain(front.program, front.problem, front.checked);
+  const Json functions = FunctionsJson(front.built);
+  if (!functions.empty()) text += "\nfunctions\n";
+  for (const Json& function : functions) {
     const auto role = function["role"].get<std::string>();
     const auto name = function["name"].get<std::string>();
     const auto nodes = function["nodes"].get<std::size_t>();
@@ -207,7 +189,7 @@ int RunExplain(const Arguments& arguments) {
     return code;
   }
   Report(front);
-  if (code == kOk) Print(ProgramText(ProgramJson(choice, front, code)));
+  if (code == kOk) Print(ProgramText(front));
   return code;
 }
 

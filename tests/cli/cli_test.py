@@ -299,9 +299,9 @@ class Explain(Cli):
         good = self.file("good.amo", GOOD)
         text = self.expect(OK, "explain", good, "--set", "n=7").stdout
         self.assertRegex(text, r"^problem ridge\n  Least squares with a weight\.\n")
-        self.assertRegex(text, r"(?m)^  n = 7$")
-        self.assertRegex(text, r"(?m)^  context   b : real\[n\], drawn$")
-        self.assertRegex(text, r"(?m)^  variable  x : real\[n\]$")
+        self.assertRegex(text, r"(?m)^  dim +n += 7$")
+        self.assertRegex(text, r"(?m)^  context +b +real\[n\] +drawn")
+        self.assertRegex(text, r"(?m)^  variable +x +real\[n\]")
         self.assertRegex(text, r"(?m)^  objective, \d+ nodes$")
         answer = json.loads(self.expect(OK, "explain", good, "--set", "n=7", "--json").stdout)
         self.assertEqual(answer["numbers"]["n"], 7)
@@ -314,7 +314,7 @@ class Explain(Cli):
         rows = 'data rows from "none.npz"\nhidden r from rows\n'
         text = GOOD.replace("context", rows + "context").replace("~ normal(0, 1)", "= r.b")
         result = self.expect(OK, "explain", self.file("table.amo", text), err=r"warning\[file\](.|\n)*1 warning")
-        self.assertRegex(result.stdout, r"(?m)^  context   b : ")
+        self.assertRegex(result.stdout, r"(?m)^  context +b ")
 
     def test_bad_program(self):
         self.expect(ERRORS, "explain", self.file("bad.amo", TWICE), out="^$", err=r"error\[duplicate-name\]")

@@ -13,6 +13,7 @@
 #include "compiler/derive.h"
 #include "compiler/interpret.h"
 #include "compiler/text.h"
+#include "lang/explain.h"
 #include "lang/render.h"
 
 namespace amo::compiler {
@@ -208,14 +209,24 @@ TEST(Build, NamesMistakesAtTheirPlace) {
   }
 }
 
+// A file without `model` has the model that `amo explain` prints.
+TEST(Build, TheDefaultModelIsTheOneThatExplainPrints) {
+  const std::string text = "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y) + sum(x)\n";
+  Built left_out, written;
+  BuildText(text, left_out);
+  BuildText(text + "model " + lang::Defaults().model + "\n", written);
+  ASSERT_TRUE(left_out.program.predict && written.program.predict);
+  EXPECT_EQ(Print(*left_out.program.predict), Print(*written.program.predict));
+}
+
 // What stands in a file and is not built is said at its place.
 TEST(Build, NothingIsPassedOver) {
   Built built;
-  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsolve zeros then lbfgs\n"
+  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y <= 1\nsolve zeros then lbfgs\n"
             "model mlp(hidden = [4]) then gradient(steps = 3, rate = 0.1)\nloss (y - x)^4\ntrain steps = 5\nreport r = expect(y)\n", built);
   std::string all;
   for (const lang::Diagnostic& d : built.diagnostics.Sorted()) all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
-  for (const char* part : {"`solve`", "a refinement of the model", "a loss other than `objective`", "the setting `steps`", "the report `r`"}) {
+  for (const char* part : {"the constraint `cap`", "`solve`", "a refinement of the model", "a loss other than `objective`", "the setting `steps`", "the report `r`"}) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   }
   EXPECT_TRUE(built.diagnostics.has_errors());
