@@ -6,35 +6,13 @@
 
 #include <fmt/format.h>
 
-#include "compiler/scope.h"
-#include "compiler/simplify.h"
+#include "compiler/build_parts.h"
+#include "compiler/plan.h"
 
 namespace amo::compiler {
 namespace {
 
 using lang::ValueKind;
-
-struct Parts {
-  const lang::Problem& problem;
-  const Tables& tables;
-  Program& program;
-  lang::Diagnostics& diagnostics;
-
-  // One function; nullopt when a part was refused (the diagnostic stands).
-  template <class F>
-  std::optional<Function> Make(const std::string& name, Scope::Kinds inputs, F body) {
-    Builder b(name);
-    Scope scope(b, problem, tables, program, std::move(inputs), diagnostics);
-    try {
-      if (!body(scope)) return std::nullopt;
-    } catch (const Refused&) {
-      return std::nullopt;
-    }
-    return Simplify(b.Finish());
-  }
-};
-
-const Scope::Kinds kSeen = {ValueKind::kData, ValueKind::kParameter, ValueKind::kHidden, ValueKind::kContext, ValueKind::kVariable};
 
 const lang::ValueDecl* AsValue(const lang::Decl* d) { return std::get_if<lang::ValueDecl>(&d->node); }
 
@@ -65,117 +43,71 @@ void Values(Parts& parts, std::vector<ValueKind> kinds, Scope::Kinds inputs, con
   });
 }
 
-// The amounts by which a relation fails, flat: max(l - r, 0) for l <= r, |l - r| for l == r, v - project(v) for `in`.
-Term Amounts(Scope& s, const lang::Relation& r) {
-  std::vector<Term> parts;
-  Term last;
-  if (const auto* chain = std::get_if<lang::Compare>(&r.value->node)) {
-    last = s.Eval(*chain->first);
-    for (const auto& [op, e] : chain->rest) {
-      const Term right = s.Eval(*e);
-      const bool greater = op == lang::CompareOp::kGe || op == lang::CompareOp::kGt;
-      const Term gap = s.Sub(s.Real(greater ? right : last), s.Real(greater ? last : right));
-      const bool equality = op == lang::CompareOp::kEq;
-      if (op == lang::CompareOp::kNe) s.Unsupported(r.value->span, "a constraint with `!=`");
-      parts.push_back(equality ? s.Unary(Op::kAbs, gap) : s.Binary(Op::kMax, gap, s.Number(0), e->span, "max"));
-      last = right;
-    }
-  } else {
-    last = s.Eval(*r.value);
-  }
-  if (r.set) parts.push_back(s.Sub(last, s.Project(*r.set, last)));
-  if (parts.empty()) s.Refuse(lang::Code::kRelation, r.value->span, "a constraint needs a relation", "write `==`, `<=`, `>=` or `in`");
-  for (Term& t : parts) t = s.Flat(t);
-  return s.Concat(parts, 0, r.value->span);
-}
-
-std::optional<Function> Prediction(Parts& parts) {
-  const lang::Stages* m = parts.problem.model;
-  if (parts.program.variables.empty() || (!m && parts.program.contexts.empty())) return std::nullopt;
-  return parts.Make("predict", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext}, [&](Scope& s) {
-    if (m && !m->over.empty()) s.Unsupported(m->over[0].name.span, "`over`");
-    if (m && !m->builder) {
-      for (const lang::Definition& d : m->predictions) {
-        const auto it = parts.problem.names.find(d.name.text);
-        const lang::ValueDecl* v = it == parts.problem.names.end() ? nullptr : AsValue(it->second);
-        if (!v || v->kind != ValueKind::kVariable) s.Refuse(lang::Code::kUnknownName, d.name.span, fmt::format("`{}` is no variable", d.name.text));
-        s.b.Output(d.name.text, s.Declared(s.Family(d.index, *d.value), *v->type, d.value->span).value);
-      }
-      return true;
-    }
-    const lang::Expr* builder = m ? m->builder.get() : nullptr;
-    const lang::Span at_model = builder ? builder->span : parts.problem.decl ? parts.problem.decl->span : lang::Span{};
-    const auto* call = builder ? std::get_if<lang::Call>(&builder->node) : nullptr;
-    const auto* word = builder ? std::get_if<lang::Name>(call ? &call->callee->node : &builder->node) : nullptr;
-    std::int64_t total = 0;
-    for (const Named& v : parts.program.variables) total += Count(v.type.shape);
-    Term flat;
-    if (word && word->name.text == "zeros") {
-      flat = s.Of(s.b.Filled(0, {total}));
-    } else {
-      std::vector<Term> contexts;
-      for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, at_model));
-      if (contexts.empty()) s.Unsupported(at_model, "a network without contexts");
-      flat = s.Network("model", builder, contexts, {total}, at_model);
-    }
-    std::int64_t at = 0;
-    for (const Named& v : parts.program.variables) {
-      const std::int64_t count = Count(v.type.shape);
-      s.b.Output(v.name, s.b.Reshape(s.b.Slice(flat.value, {at}, {count}), v.type.shape));
-      at += count;
-    }
-    return true;
-  });
-}
-
 // What stands in the file and nothing here builds: said at its place, never passed over. A warning where the rest means
 // what it says without it; an error where the program would be another one.
-void ReportLeftOut(const lang::Problem& p, lang::Diagnostics& diagnostics) {
-  const auto warn = [&](lang::Span at, const std::string& what) {
-    diagnostics.Warning(lang::Code::kUnsupported, at, fmt::format("{} is left out: it cannot be compiled yet", what));
-  };
+void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnostics& diagnostics) {
   const auto refuse = [&](lang::Span at, const std::string& what) {
     diagnostics.Error(lang::Code::kUnsupported, at, fmt::format("{} cannot be compiled yet", what));
   };
-  for (const lang::ReportDecl* r : p.reports) warn(r->name.span, fmt::format("the report `{}`", r->name.text));
-  if (p.solve) {
-    const lang::ExprPtr& first = p.solve->builder ? p.solve->builder : p.solve->predictions.empty() ? p.solve->builder : p.solve->predictions[0].value;
-    if (first) warn(first->span, "`solve`");
-  }
-  if (p.model) for (const lang::ExprPtr& r : p.model->refinements) warn(r->span, "a refinement of the model");
   for (const lang::Constraint* c : p.constraints) {
+    if (std::count(program.kept.begin(), program.kept.end(), c->name.text)) continue;
     diagnostics.Warning(lang::Code::kUnsupported, c->span, fmt::format("the constraint `{}` is measured, and nothing keeps it yet", c->name.text));
   }
   for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
-  for (const lang::LossDecl* l : p.losses) {
-    const auto* name = l->value ? std::get_if<lang::Name>(&l->value->node) : nullptr;
-    const bool plain = name && name->name.text == "objective" && !l->estimator;
-    if (!plain && l->value) refuse(l->value->span, "a loss other than `objective`");
-  }
-  for (const auto& [owner, settings] : p.train) {
-    for (const lang::Setting* s : settings) warn(s->key.span, fmt::format("the setting `{}`, which the caller of Train gives,", s->key.text));
-  }
 }
 
 }  // namespace
 
-Program Build(const lang::Program&, const lang::Problem& problem, const Tables& tables, lang::Diagnostics& diagnostics) {
+std::vector<NamedFunction> FunctionsOf(const Program& p) {
+  std::vector<NamedFunction> all;
+  const auto add = [&](const std::optional<Function>& f, const char* role) {
+    if (f) all.push_back({role, role, &*f});
+  };
+  const auto after = [](const std::string& name) { return name.substr(name.find('/') + 1); };
+  add(p.data_function, "data");
+  add(p.start_function, "start");
+  add(p.sample_function, "sample");
+  add(p.objective, "objective");
+  add(p.project, "project");
+  add(p.model.predict, "predict");
+  add(p.state_function, "states");
+  add(p.update, "update");
+  if (p.solve.written) add(p.solve.predict, "solve");
+  for (const Function& c : p.constraints) all.push_back({after(c.name), "constraint", &c});
+  for (const Loss& l : p.losses) if (!l.objective) all.push_back({l.value.name, "loss", &l.value});
+  for (const Trace& t : p.traces) all.push_back({t.input, "trace", &t.value});
+  for (const Function& e : p.expects) all.push_back({e.name, "expect", &e});
+  for (const Function& r : p.reports) all.push_back({r.name, "report", &r});
+  return all;
+}
+
+Program Build(const lang::Program& source, const lang::Problem& problem, const Tables& tables,
+              lang::Diagnostics& diagnostics) {
   Program program;
   program.name = problem.name;
   program.maximize = !problem.objectives.empty() && problem.objectives[0]->maximize;
   Parts parts{problem, tables, program, diagnostics};
   parts.Make("declare", {}, [&](Scope& s) {
     ForEachValue(problem, [&](const std::string& n, const lang::ValueDecl& v) {
-      if (!v.type) return;
-      auto& list = v.kind == ValueKind::kData ? program.data : v.kind == ValueKind::kContext ? program.contexts : v.kind == ValueKind::kHidden ? program.hidden : program.variables;
-      if (v.kind == ValueKind::kConst || v.kind == ValueKind::kParameter || v.kind == ValueKind::kRandom) return;
+      if (!v.type || v.kind == ValueKind::kConst || v.kind == ValueKind::kRandom) return;
+      auto& list = v.kind == ValueKind::kData        ? program.data
+                   : v.kind == ValueKind::kParameter ? program.parameters
+                   : v.kind == ValueKind::kContext   ? program.contexts
+                   : v.kind == ValueKind::kHidden    ? program.hidden
+                                                     : program.variables;
       if (std::any_of(list.begin(), list.end(), [&](const Named& x) { return x.name == n; })) return;
       list.push_back({n, {s.ElemOf(*v.type), s.Dims(*v.type)}});
+      const auto* set = v.set ? std::get_if<lang::Name>(&v.set->node) : nullptr;
+      if (set && set->name.text == "sphere") program.manifolds.push_back(n);
     });
+    for (const lang::UpdateDecl* u : problem.updates) {
+      if (u->type) program.states.push_back({u->name.text, {s.ElemOf(*u->type), s.Dims(*u->type)}});
+    }
     return true;
   });
   Values(parts, {ValueKind::kData}, {}, "data", program.data_function);
+  Values(parts, {ValueKind::kParameter}, {ValueKind::kData}, "start", program.start_function);
   Values(parts, {ValueKind::kContext, ValueKind::kHidden}, {ValueKind::kData, ValueKind::kParameter}, "sample", program.sample_function);
   if (!problem.objectives.empty()) {
     program.objective = parts.Make("objective", kSeen, [&](Scope& s) {
@@ -183,30 +115,31 @@ Program Build(const lang::Program&, const lang::Problem& problem, const Tables& 
       return true;
     });
   }
+  const Plan plan = MakePlan(source, parts);
   program.project = parts.Make("project", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kVariable}, [&](Scope& s) {
     for (const Named& v : program.variables) {
       const lang::ValueDecl& d = *AsValue(problem.names.at(v.name));
       const Term y = s.EvalNamed(v.name, d.names[0].span);
-      s.b.Output(v.name, d.set ? s.Project(*d.set, y).value : y.value);
+      const auto bounds = plan.bounds.find(v.name);
+      const Term projected = bounds != plan.bounds.end() ? ProjectWithin(s, plan, d, y, bounds->second)
+                             : d.set                     ? s.Project(*d.set, y)
+                                                         : y;
+      s.b.Output(v.name, projected.value);
     }
     return !program.variables.empty();
   });
-  if (!problem.updates.empty()) {
-    program.update = parts.Make("update", kSeen, [&](Scope& s) {
-      for (const lang::UpdateDecl* u : problem.updates) s.b.Output(u->name.text, s.Real(s.Family(u->index, *u->value)).value);
-      return true;
-    });
-  }
+  if (program.project) program.kept = plan.kept;
   for (const lang::Constraint* c : problem.constraints) {
-    auto f = parts.Make(c->name.text, kSeen, [&](Scope& s) {
-      if (!c->index.empty() || c->condition) s.Unsupported(c->span, "an indexed constraint");
-      s.b.Output("amounts", Amounts(s, c->relation).value);
+    auto f = parts.Make("violation/" + c->name.text, kSeen, [&](Scope& s) {
+      s.b.Output("amounts", s.Amounts(*c).value);
       return true;
     });
     if (f) program.constraints.push_back(std::move(*f));
   }
-  program.predict = Prediction(parts);
-  ReportLeftOut(problem, diagnostics);
+  BuildStages(parts);
+  BuildSettings(parts);
+  BuildLosses(parts);
+  ReportLeftOut(problem, program, diagnostics);
   return program;
 }
 

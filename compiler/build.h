@@ -11,12 +11,17 @@
 #include "lang/problem.h"
 
 // A checked problem as IR functions. Inputs and outputs are matched by name:
-//   NAME                a data value (shared), a context, hidden value, variable or state (per instance), a parameter (shared)
+//   NAME                a data value or parameter (shared), a context, hidden value, variable or state (per instance)
 //   table/SOURCE/FIELD  a whole field of a table (shared)
 //   row/NAME/FIELD      the field of the row that the table draw NAME took (per instance)
-//   draw/NAME           the base draw behind a `~` (see Draw); shared for data, per instance otherwise
+//   draw/NAME           the base draw behind a `~` (see Draw); shared for data and parameters, per instance otherwise
 //   weight/NET/K        the K-th weight array of a network (shared)
 //   trained             the number of updates so far (shared)
+// What is the result of a run is an input too; the runtime runs first and evaluates then:
+//   solved/NAME         the variable NAME as the reference solver has it (per instance)
+//   trace/K             see Trace (per instance)
+//   expect/K            the mean of Program::expects[K] over the test split (shared)
+//   report/NAME         another report's value (shared)
 // What this release cannot compile is reported at its span as Code::kUnsupported, and the part is left out.
 namespace amo::compiler {
 
@@ -26,6 +31,7 @@ struct Draw {
   double shape = 1;     // of kGamma
   std::string input;    // "draw/NAME"
   Type type;            // real[...]
+  bool random = false;  // of a `random`: drawn at each evaluation, not once per file or instance
 };
 
 struct Weight {
@@ -48,21 +54,74 @@ struct Named {
 // a registered data set's name) and field.
 using Tables = std::map<std::string, std::map<std::string, Type>>;
 
+// A refinement of a model, or a method of the reference solver. Settings are numbers known when the file is compiled.
+struct Refinement {
+  std::string name;
+  std::map<std::string, double> settings;
+  lang::Span span;
+};
+
+// What `model` and `solve` say: a prediction, then refinements.
+struct Stages {
+  bool written = false;             // the file says so; else what stands here was chosen
+  std::optional<Function> predict;  // contexts and what is learned (solve: hidden values too) → each variable
+  std::vector<Refinement> refinements;
+};
+
+// A value after refinement steps, NAME(step = t): `value` at the variables and states after `first`, `first` + 1, …
+// steps of one run of the model. With an axis it is the run's history [count, ...], as a binder over t reads it.
+struct Trace {
+  std::string input;  // "trace/K"
+  Function value;     // → "value"
+  std::int64_t first = 0, count = 1;
+  bool axis = false;
+};
+
+struct Loss {
+  std::vector<std::string> owners;  // networks, parameters, "model"; empty: everything learned that no other loss names
+  Function value;                   // → "loss", per instance
+  bool objective = false;           // it is the minimized objective at the answer, and nothing else
+  lang::Span span;
+};
+
+// The keys of `train`. Unset ones: the runtime's defaults, which lang::Defaults prints.
+struct Settings {
+  std::map<std::string, double> numbers;  // steps epochs batch clip decay seed precision updates
+  std::optional<Function> rate;           // → "rate", a scalar of `trained`
+  bool split = true;                      // false: `split = none`
+};
+
 struct Program {
   std::string name;
-  std::vector<Named> data, contexts, hidden, variables;
+  std::vector<Named> data, parameters, contexts, hidden, variables, states;
+  std::vector<std::string> manifolds;  // variables whose set is a smooth surface: sphere
   std::vector<Draw> draws;
   std::vector<Row> rows;
   std::vector<Weight> weights;
   bool maximize = false;
   std::optional<Function> data_function;    // tables and draws → every data value
+  std::optional<Function> start_function;   // data and draws → every parameter's start
   std::optional<Function> sample_function;  // data, rows and draws → every context and hidden value
   std::optional<Function> objective;        // → "objective", the quantity that is minimized
   std::optional<Function> project;          // variables and contexts → the variables, in their sets
-  std::optional<Function> predict;          // contexts and weights → each variable: the model's prediction
+  std::optional<Function> state_function;   // contexts and what is learned → each state before the first step
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
+  std::vector<std::string> kept;            // constraints that `project` keeps
+  Stages model, solve;
+  std::vector<Loss> losses;
+  std::map<std::string, Settings> train;    // by owner, "" for all
+  std::vector<Trace> traces;
+  std::vector<Function> expects;            // → "value", per instance
+  std::vector<Function> reports;            // → "report"; named after the report; an earlier one uses no later one
 };
+
+// Every function of a program under the name and role that `explain` and `dump` show.
+struct NamedFunction {
+  std::string name, role;
+  const Function* function;
+};
+std::vector<NamedFunction> FunctionsOf(const Program& program);
 
 Program Build(const lang::Program& program, const lang::Problem& problem, const Tables& tables,
               lang::Diagnostics& diagnostics);

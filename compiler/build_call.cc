@@ -60,6 +60,7 @@ Term Scope::Reduction(const lang::BinderCall& call, const lang::Expr& e) {
   Term condition;
   if (call.condition) condition = Eval(*call.condition);
   frames.pop_back();
+  CloseLoops(ids.size());
   b.At(e.span);
   const auto with_loops = [&](const Term& t, const Shape& own) {
     std::vector<int> axes = t.axes;
@@ -114,12 +115,20 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
       return Network(name, n->body.get(), args, Dims(n->result), e.span);
     }
   }
+  if (name == "expect" && in_report && call.args.size() == 1) return Expect(*call.args[0].value);
+  const auto* only = call.args.size() == 1 && !call.args[0].keyword ? std::get_if<lang::Name>(&call.args[0].value->node) : nullptr;
+  if (name == "solved" && only) {
+    if (!results) Refuse(lang::Code::kBindingTime, e.span, "`solved` is known to losses and reports only");
+    return Solved(only->name.text, e.span);
+  }
+  if (name == "violation" && only) return Violation(only->name.text, e.span);
   // NAME(k = E): the name with those names replaced.
   const bool keywords = !call.args.empty() && std::all_of(call.args.begin(), call.args.end(), [](const lang::Argument& a) { return a.keyword.has_value(); });
-  if (keywords && (it != problem.names.end() || name == "objective")) {
+  if (keywords && (it != problem.names.end() || name == "objective" || name == "violation")) {
+    if (call.args.size() == 1 && call.args[0].keyword->text == "step") return Traced(name, *call.args[0].value);
     World world{worlds.back().replaced, {}};
     for (const lang::Argument& a : call.args) {
-      if (a.keyword->text == "step") Unsupported(e.span, "`step =`");
+      if (a.keyword->text == "step") Unsupported(e.span, "`step =` beside other replacements");
       const auto target = problem.names.find(a.keyword->text);
       if (target == problem.names.end()) Refuse(lang::Code::kUnknownName, a.keyword->span, fmt::format("`{}` is not declared", a.keyword->text));
       Term t = Eval(*a.value);
@@ -164,6 +173,13 @@ Term Scope::Apply(const lang::FunctionDecl& f, const lang::Call& call, const lan
   if (f.result) t = Declared(t, *f.result, f.body->span);
   frames.pop_back();
   return t;
+}
+
+// The Euclidean norm of all entries; its slope at 0 is 0.
+Term Scope::Norm(const Term& x, lang::Span at) {
+  const Term s = Contract(x, x, AllOwn(Own(x)), AllOwn(Own(x)), {});
+  const Term positive = Binary(Op::kLt, Number(0), s, at, "<");
+  return Select(positive, Unary(Op::kSqrt, Select(positive, s, Number(1), at)), Number(0), at);
 }
 
 std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& call, const lang::Expr& e) {
@@ -218,11 +234,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("sumsq", 1)) return Contract(a[0], a[0], AllOwn(Own(a[0])), AllOwn(Own(a[0])), {});
   if (is("norm1", 1)) return ReduceAll(Op::kReduceSum, Unary(Op::kAbs, real(0)));
   if (is("norminf", 1)) return ReduceAll(Op::kReduceMax, Unary(Op::kAbs, real(0)));
-  if (is("norm2", 1)) {  // its slope at 0 is 0
-    const Term s = Contract(a[0], a[0], AllOwn(Own(a[0])), AllOwn(Own(a[0])), {});
-    const Term positive = Binary(Op::kLt, Number(0), s, e.span, "<");
-    return Select(positive, Unary(Op::kSqrt, Select(positive, s, Number(1), e.span)), Number(0), e.span);
-  }
+  if (is("norm2", 1)) return Norm(a[0], e.span);
   if (is("quad", 2)) return Multiply(Transposed(a[1], e.span), Multiply(a[0], a[1], e.span), e.span);
   if (is("outer_product", 2)) return Contract(a[0], a[1], {0}, {1}, {0, 1});
   if (is("softmax", 1) || is("log_softmax", 1)) {
@@ -235,10 +247,9 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("logsumexp", 1)) return LogSumExp(real(0), AllOwn(Own(a[0])));
   if (is("sort", 1)) return Term{b.Along(Op::kSort, a[0].value), a[0].axes, false, -1, 0};
   if (is("cumsum", 1)) return Term{b.Along(Op::kCumSum, a[0].value), a[0].axes, false, -1, 0};
-  if (is("sphere_distance", 2)) {  // the slope of arccos is bounded by staying 1e-12 away from its ends
-    const Term c = Contract(a[0], a[1], {0}, {0}, {});
-    const Term inside = Binary(Op::kMax, Binary(Op::kMin, c, Number(1 - 1e-12), e.span, "min"), Number(-1 + 1e-12), e.span, "max");
-    return Unary(Op::kAcos, inside);
+  if (is("sphere_distance", 2)) {
+    // Kahan's form: exact to the last digits near 0 and near pi, in either precision, and its slopes stay finite.
+    return Mul(Number(2), Binary(Op::kAtan2, Norm(Sub(real(0), real(1)), e.span), Norm(Add(real(0), real(1)), e.span), e.span, "arctan2"));
   }
   if (name == "eye" || name == "zeros") {
     Shape own;

@@ -28,7 +28,8 @@ std::optional<Named> WordOf(const lang::Expr& e) {
 
 }  // namespace
 
-Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role) {
+Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role,
+                 const std::vector<int>& axes, bool random) {
   const auto word = WordOf(distribution);
   if (!word) Refuse(lang::Code::kTypeMismatch, distribution.span, "a distribution is expected after `~`");
   const std::size_t count = word->args ? word->args->size() : 0;
@@ -36,10 +37,15 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     return k < count ? Real(Eval(*(*word->args)[k].value)) : Number(otherwise);
   };
   const auto base = [&](compiler::Draw::Base kind, double parameter = 1) {
-    compiler::Draw d{kind, parameter, "draw/" + name, {Elem::kReal, shape}};
+    Shape all;
+    for (int a : axes) all.push_back(Extent(a));
+    all.insert(all.end(), shape.begin(), shape.end());
+    compiler::Draw d{kind, parameter, "draw/" + name, {Elem::kReal, all}, random};
     const bool known = std::any_of(program.draws.begin(), program.draws.end(), [&](const compiler::Draw& x) { return x.input == d.input; });
     if (!known) program.draws.push_back(d);
-    return Of(b.Input(d.input, role, d.type));
+    Term t = InputOnce(d.input, role, d.type);
+    t.axes = axes;
+    return t;
   };
   const auto over_last = [&](const Term& t) {  // the sum over the last axis, repeated along it
     const auto rank = static_cast<std::int64_t>(Own(t).size());
@@ -59,7 +65,7 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     const Term g = base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the weight of a dirichlet draw") : 1);
     return Div(g, over_last(g));
   }
-  if (word->name == "permutation") return Term{b.Along(Op::kArgSort, base(Base::kUniform).value), {}, false, -1, 0};
+  if (word->name == "permutation") return Term{b.Along(Op::kArgSort, base(Base::kUniform).value), axes, false, -1, 0};
   if (word->name == "uniform" && count == 2) {
     const Term lo = arg(0, 0);
     return Add(lo, Mul(Sub(arg(1, 1), lo), base(Base::kUniform)));
@@ -82,7 +88,7 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
   Unsupported(word->span, fmt::format("the distribution `{}`", word->name));
 }
 
-Term Scope::Project(const lang::Expr& set, Term v) {
+Scope::Set Scope::SetOf(const lang::Expr& set) {
   const auto word = WordOf(set);
   if (!word) Unsupported(set.span, "this set");
   const auto it = problem.sets.find(word->name);
@@ -93,16 +99,36 @@ Term Scope::Project(const lang::Expr& set, Term v) {
     Refuse(lang::Code::kArgumentCount, word->span, fmt::format("the set `{}` takes {} parameters, {} are given", word->name, decl.params.size(), count));
   }
   if (!decl.project) Unsupported(word->span, fmt::format("the set `{}` without a projection", word->name));
+  Set out{&decl, std::vector<Term>(count)};
+  for (std::size_t k = 0; k < count; ++k) {
+    const lang::Argument& a = (*word->args)[k];
+    std::size_t place = k;
+    for (std::size_t p = 0; a.keyword && p < count; ++p) if (decl.params[p].name.text == a.keyword->text) place = p;
+    out.args[place] = Eval(*a.value);
+  }
+  return out;
+}
+
+Term Scope::Project(const lang::Expr& set, Term v) {
+  const Set known = SetOf(set);
+  // A set acts on the last axis: leading axes become loops of their own for the length of the rule.
+  if (Own(v).size() > 1) Unsupported(set.span, "a set over more than one axis");
+  return ProjectOnto(known, v);
+}
+
+Term Scope::ProjectOnto(const Set& set, const Term& v) {
+  const Shape own = Own(v);
   Frame frame;
   frame.opaque = true;
-  for (std::size_t k = 0; k < count; ++k) frame.locals[decl.params[k].name.text] = Eval(*(*word->args)[k].value);
-  // A set acts on the last axis: leading axes become loops of their own for the length of the rule.
-  const Shape own = Own(v);
-  const bool elementwise = own.size() < 2;
-  if (!elementwise) Unsupported(set.span, "a set over more than one axis");
-  frame.locals[decl.project->argument.text] = v;
+  for (std::size_t k = 0; k < set.args.size(); ++k) {
+    const lang::Param& p = set.decl->params[k];
+    const Term& t = set.args[k];
+    const bool one_for_all = Own(t).empty() && !own.empty() && p.type.dims.size() == own.size();
+    frame.locals[p.name.text] = one_for_all ? Widen(t, t.axes, own) : t;
+  }
+  frame.locals[set.decl->project->argument.text] = v;
   frames.push_back(std::move(frame));
-  Term t = Real(Eval(*decl.project->body));
+  Term t = Real(Eval(*set.decl->project->body));
   frames.pop_back();
   return Own(t) == own ? t : Widen(t, t.axes, own);
 }

@@ -66,22 +66,32 @@ Term Scope::Declared(Term t, const lang::TypeExpr& type, lang::Span at) {
   Refuse(lang::Code::kShapeMismatch, at, fmt::format("declared with shape `[{}]`, given shape `[{}]`", fmt::join(own, ", "), fmt::join(Own(t), ", ")));
 }
 
-int Scope::OpenLoop(const lang::Binder& binder) {
-  if (binder.kind != lang::Binder::Kind::kIn) {
-    Unsupported(binder.name.span, binder.kind == lang::Binder::Kind::kDraw ? "a draw in a binder" : "`scan`");
+std::optional<int> Scope::OpenLoop(const lang::Binder& binder) {
+  if (binder.kind == lang::Binder::Kind::kInit) Unsupported(binder.name.span, "`scan`");
+  if (binder.kind == lang::Binder::Kind::kDraw) {
+    const bool once = !std::count(inputs_.begin(), inputs_.end(), lang::ValueKind::kData);  // per file
+    const bool sampled = !std::count(inputs_.begin(), inputs_.end(), lang::ValueKind::kContext);
+    const std::string name = fmt::format("{}@{}", binder.name.text, binder.name.span.begin);
+    const Shape own = binder.type ? Dims(*binder.type) : Shape{};
+    Term t = Draw(*binder.value, own, name, once ? Role::kShared : Role::kInstance, open_, !once && !sampled);
+    frames.back().locals[binder.name.text] = binder.type ? Declared(t, *binder.type, binder.value->span) : t;
+    return std::nullopt;
   }
   const double lo = binder.lo ? Constant(*binder.lo, "the start of a range") : 0;
   const double hi = Constant(*binder.hi, "the end of a range");
   const int id = next_loop_++;
   const auto extent = static_cast<std::int64_t>(std::max(0.0, hi - lo));
   loops_[id] = extent;
+  open_.push_back(id);
   Term i = {b.Iota(extent, static_cast<std::int64_t>(lo)), {id}, false, id, static_cast<std::int64_t>(lo)};
   frames.back().locals[binder.name.text] = i;
   return id;
 }
 
 void Scope::OpenLoops(const std::vector<lang::Binder>& binders, std::vector<int>& ids) {
-  for (const lang::Binder& binder : binders) ids.push_back(OpenLoop(binder));
+  for (const lang::Binder& binder : binders) {
+    if (const auto id = OpenLoop(binder)) ids.push_back(*id);
+  }
 }
 
 Term Scope::Family(const std::vector<lang::Binder>& index, const lang::Expr& body) {
@@ -91,6 +101,7 @@ Term Scope::Family(const std::vector<lang::Binder>& index, const lang::Expr& bod
   OpenLoops(index, ids);
   Term t = Eval(body);
   frames.pop_back();
+  CloseLoops(ids.size());
   std::vector<int> axes = t.axes;
   for (int id : ids) if (!std::count(axes.begin(), axes.end(), id)) axes.push_back(id);
   std::sort(axes.begin(), axes.end());
@@ -214,9 +225,13 @@ Term Scope::EvalNamed(const std::string& name, lang::Span at) {
   }
   if (name == "pi" && !problem.names.count(name)) return Number(std::numbers::pi);
   if (name == "objective") return Objective(at);
-  if (name == "trained") {
-    const int k = b.function().FindInput("trained");
-    return Of(k >= 0 ? b.function().inputs[static_cast<std::size_t>(k)].value : b.Input("trained", Role::kShared, {}));
+  if (name == "trained") return InputOnce("trained", Role::kShared, {});
+  if (name == "regression" && results) return Regression(at);
+  if (name == "violation") return Violation("", at);
+  if (in_report) {
+    for (const Function& f : program.reports) {
+      if (f.name == "report/" + name) return InputOnce(f.name, Role::kShared, f.type(f.outputs[0].value));
+    }
   }
   const auto it = problem.names.find(name);
   if (it == problem.names.end()) {
@@ -229,7 +244,10 @@ Term Scope::EvalNamed(const std::string& name, lang::Span at) {
   Frame closed;
   closed.opaque = true;
   frames.push_back(std::move(closed));
+  std::vector<int> around;
+  around.swap(open_);
   const Term t = Global(name, *it->second, at);
+  around.swap(open_);
   frames.pop_back();
   worlds.back().memo[name] = t;
   return t;
@@ -263,7 +281,7 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
     }
     case lang::ValueDecl::Origin::kDrawn: {
       const Shape own = v.type ? Dims(*v.type) : Shape{};
-      Term t = Draw(*v.value, own, name, role);
+      Term t = Draw(*v.value, own, name, role, {}, v.kind == lang::ValueKind::kRandom);
       return v.type ? Declared(t, *v.type, v.value->span) : t;
     }
     case lang::ValueDecl::Origin::kRead: {
@@ -284,9 +302,11 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
       if (source.empty()) Unsupported(v.value->span, "this source");
       const compiler::Type type{ElemOf(*v.type), Dims(*v.type)};
       if (shared) return Of(b.Input(fmt::format("table/{}/{}", source, field), Role::kShared, type));
-      const std::string input = fmt::format("row/{}/{}", name, field);
+      // Several names of one `from` are fields of one row.
+      const std::string& draw = v.names[0].text;
+      const std::string input = fmt::format("row/{}/{}", draw, field);
       const bool known = std::any_of(program.rows.begin(), program.rows.end(), [&](const Row& r) { return r.input == input; });
-      if (!known) program.rows.push_back({name, source, field, input});
+      if (!known) program.rows.push_back({draw, source, field, input});
       return Of(b.Input(input, Role::kInstance, type));
     }
   }

@@ -58,8 +58,26 @@ class Scope {
   Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
   Term Network(const std::string& name, const lang::Expr* builder, const std::vector<Term>& args, const Shape& result,
                lang::Span at);  // builder: null for the default model
-  Term Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role);
+  // `axes`: the loops over which each element is a draw of its own.
+  Term Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role,
+            const std::vector<int>& axes, bool random);
   Term Project(const lang::Expr& set, Term v);
+  struct Set {
+    const lang::SetDecl* decl;
+    std::vector<Term> args;  // in the order of its parameters
+  };
+  Set SetOf(const lang::Expr& set);
+  Term ProjectOnto(const Set& set, const Term& v);
+
+  // ---- constraints and the results of runs (build_result.cc)
+  Term Amounts(const lang::Constraint& c);                           // by which it fails, flat
+  Term Violation(const std::string& name, lang::Span at);            // its norm; "": the sum over all constraints
+  Term Solved(const std::string& name, lang::Span at);
+  Term Regression(lang::Span at);
+  Term Traced(const std::string& name, const lang::Expr& step);      // NAME(step = t)
+  Term Expect(const lang::Expr& e);
+  bool results = false;    // a run's results may be used: in losses, and inside `expect`
+  bool in_report = false;  // `expect` and other reports may be used
 
   // ---- terms (build_term.cc)
   Term Of(Value v) const { return {v, {}, false, -1, 0}; }
@@ -86,6 +104,7 @@ class Scope {
   Term Sub(const Term& x, const Term& y) { return Binary(Op::kSub, x, y, {}, "-"); }
   Term Mul(const Term& x, const Term& y) { return Binary(Op::kMul, x, y, {}, ".*"); }
   Term Div(const Term& x, const Term& y) { return Binary(Op::kDiv, x, y, {}, "/"); }
+  Term Norm(const Term& x, lang::Span at);
   Term LogSumExp(const Term& x, std::vector<std::int64_t> own_axes);
 
   // ---- loops and names
@@ -93,8 +112,11 @@ class Scope {
     int id;
     std::int64_t extent;
   };
-  int OpenLoop(const lang::Binder& binder);                        // binds its name in the innermost frame
+  // Each binds its name in the innermost frame. A draw opens no loop: it varies with all that are open.
+  std::optional<int> OpenLoop(const lang::Binder& binder);
   void OpenLoops(const std::vector<lang::Binder>& binders, std::vector<int>& ids);
+  void CloseLoops(std::size_t count) { open_.resize(open_.size() - count); }  // the innermost ones
+  Term InputOnce(const std::string& name, Role role, compiler::Type type);    // a new input, or the one of that name
   std::int64_t Extent(int id) const { return loops_.at(id); }
 
   struct Frame {
@@ -119,6 +141,8 @@ class Scope {
   Term GatherOne(const Term& x, std::size_t dim, const Term& index);
 
   Kinds inputs_;
+  std::vector<int> open_;  // the loops around what is evaluated
+  std::map<std::string, std::string> traced_names_;
   std::map<int, std::int64_t> loops_;
   int next_loop_ = 0;
 };

@@ -451,7 +451,8 @@ std::string_view DomainText(Domain domain) {
 
 const std::vector<DataSet>& DataSets() {
   static const auto& sets = *new std::vector<DataSet>{
-      {"mnist", {{"image", {Elem::kReal, {Fixed(784)}, false}}, {"label", Scalar(Elem::kInt)}}}};
+      {"mnist", {{"image", {Elem::kReal, {Fixed(784)}, false}}, {"label", Scalar(Elem::kInt)}}},
+      {"digits", {{"image", {Elem::kReal, {Fixed(64)}, false}}, {"label", Scalar(Elem::kInt)}}}};
   return sets;
 }
 

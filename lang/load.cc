@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -29,7 +30,9 @@ std::optional<std::string> ReadFile(const std::string& path) {
 
 class Loader {
  public:
-  Loader(Program& program, Diagnostics& diagnostics) : program_(program), diagnostics_(diagnostics) {}
+  // `given`: texts by path, which are not looked for on the disk; may be null.
+  Loader(Program& program, Diagnostics& diagnostics, const std::map<std::string, std::string>* given = nullptr)
+      : program_(program), diagnostics_(diagnostics), given_(given) {}
 
   void Stdlib() {
     for (const stdlib::Text& text : stdlib::Texts()) {
@@ -72,7 +75,12 @@ class Loader {
                                              : fmt::format("`{}` uses this file in turn", use.path));
       return;
     }
-    std::optional<std::string> text = ReadFile(path);
+    std::optional<std::string> text;
+    if (given_ == nullptr) {
+      text = ReadFile(path);
+    } else if (const auto it = given_->find(path); it != given_->end()) {
+      text = it->second;
+    }
     if (!text) {
       diagnostics_.Error(Code::kFile, use.path_span, fmt::format("cannot read `{}`", path))
           .Help("a used file is looked for relative to the file that uses it");
@@ -83,6 +91,7 @@ class Loader {
 
   Program& program_;
   Diagnostics& diagnostics_;
+  const std::map<std::string, std::string>* given_;
   std::vector<std::string> open_, done_;
 };
 
@@ -94,6 +103,24 @@ Program LoadText(const std::string& path, std::string text, Diagnostics& diagnos
   loader.Stdlib();
   loader.Add(path, std::move(text));
   return program;
+}
+
+Program LoadTexts(const std::vector<std::pair<std::string, std::string>>& files, Diagnostics& diagnostics) {
+  Program program;
+  const std::map<std::string, std::string> given(files.begin(), files.end());
+  Loader loader(program, diagnostics, &given);
+  loader.Stdlib();
+  if (!files.empty()) loader.Add(files.back().first, files.back().second);
+  return program;
+}
+
+std::vector<std::pair<std::string, std::string>> TextsOf(const Program& program) {
+  std::vector<std::pair<std::string, std::string>> files;
+  for (const File& file : program.files) {
+    const Source& source = program.sources[file.source];
+    if (!source.path.starts_with("<stdlib>/")) files.emplace_back(source.path, source.text);
+  }
+  return files;
 }
 
 Program Load(const std::string& path, Diagnostics& diagnostics) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lang/ast.h"
@@ -61,6 +62,10 @@ Program Load(const std::string& path, Diagnostics& diagnostics);
 
 // The same for a text that is not, or not yet, in a file.
 Program LoadText(const std::string& path, std::string text, Diagnostics& diagnostics);
+
+// The same from texts alone, the main file last: `use` finds those, and nothing on the disk. TextsOf gives them.
+Program LoadTexts(const std::vector<std::pair<std::string, std::string>>& files, Diagnostics& diagnostics);
+std::vector<std::pair<std::string, std::string>> TextsOf(const Program& program);
 
 // The chosen problem of a program. Reports unknown problems and variants, duplicate names, cycles, two objectives,
 // overrides that name nothing. The result refers into `program`.

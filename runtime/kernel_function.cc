@@ -2,7 +2,6 @@
 // Kernels under autograd: two autograd functions, each other's derivative, around three kernels.
 #include "runtime/kernel_function.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
@@ -18,6 +17,7 @@
 #include "compiler/check.h"
 #include "compiler/derive.h"
 #include "compiler/simplify.h"
+#include "runtime/parallel.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -31,8 +31,15 @@ using compiler::Role;
 
 std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-// Below this many instances, starting threads costs more than it saves.
-constexpr std::int64_t kGrain = 256;
+// Entries of nodes that one thread should have to work on before a second is worth its start.
+constexpr std::int64_t kGrainEntries = 1 << 15;
+
+std::int64_t GrainOf(const Function& f, const Kernel& kernel) {
+  std::int64_t entries = 1;
+  for (const compiler::Node& n : f.nodes) entries += compiler::Count(n.type.shape);
+  const std::int64_t lanes = std::max(kernel.lanes, 1);
+  return std::max<std::int64_t>(lanes, kGrainEntries / entries / lanes * lanes);
+}
 
 at::ScalarType TypeOf(Elem elem, Precision precision) {
   switch (elem) {
@@ -248,7 +255,7 @@ std::vector<at::Tensor> RunKernel(const Kernel& kernel, const Function& f, const
     outputs.push_back(at::empty(sizes, at::TensorOptions().dtype(TypeOf(type.elem, kernel.precision))));
     out.push_back({outputs.back().mutable_data_ptr(), compiler::Count(type.shape)});
   }
-  at::parallel_for(0, batch, kGrain, [&](std::int64_t begin, std::int64_t end) {
+  ParallelFor(0, batch, GrainOf(f, kernel), [&](std::int64_t begin, std::int64_t end) {
     const Scratch scratch(kernel.scratch_bytes);
     kernel.run(in.data(), out.data(), begin, end, scratch.data);
   });
@@ -281,6 +288,13 @@ at::Tensor KernelObjective::operator()(const std::vector<at::Tensor>& inputs) co
   const Handle handle = c10::make_intrusive<Holder>();
   handle->state = state_;
   return Forward::apply(handle, at::TensorList(inputs));
+}
+
+std::map<std::string, at::Tensor> KernelObjective::ValueAndGradient(const std::vector<at::Tensor>& inputs) const {
+  const std::vector<at::Tensor> out = state_->Run(state_->gradient, inputs);
+  std::map<std::string, at::Tensor> named;
+  for (std::size_t k = 0; k < out.size(); ++k) named[state_->gradient.function.outputs[k].name] = out[k];
+  return named;
 }
 
 }  // namespace amo::runtime

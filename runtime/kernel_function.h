@@ -4,7 +4,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "compiler/ir.h"
@@ -29,6 +31,9 @@ class KernelObjective {
 
   // The value for each instance: [B], or [] where the function has no instance inputs. Differentiable by `wrt`.
   at::Tensor operator()(const std::vector<at::Tensor>& inputs) const;
+
+  // "value" and "d/NAME" for each of `wrt`, by one kernel; nothing is recorded.
+  std::map<std::string, at::Tensor> ValueAndGradient(const std::vector<at::Tensor>& inputs) const;
 
   struct State;
 

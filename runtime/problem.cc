@@ -7,12 +7,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_standard_gamma.h>
-#include <ATen/ops/amax.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 
 #include <fmt/format.h>
 
@@ -48,21 +48,10 @@ std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& 
     const auto is = [&](const compiler::Named& n) { return n.name == name; };
     const auto has = [&](const std::vector<compiler::Named>& list) { return std::any_of(list.begin(), list.end(), is); };
     if (has(program.variables)) wrt.push_back(static_cast<int>(k));
-    else if (!has(program.data) && !has(program.contexts) && !has(program.hidden)) return nullptr;
+    else if (has(program.parameters) || name.starts_with("weight/")) return nullptr;
   }
   const auto precision = dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
   return std::make_shared<KernelObjective>(*program.objective, wrt, compiler::KernelOptions{.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
-}
-
-// The first input of a function that nothing here gives, or "".
-std::string Unprovided(const compiler::Program& p, const compiler::Function& f) {
-  for (const compiler::Input& in : f.inputs) {
-    const auto is = [&](const compiler::Named& n) { return n.name == in.name; };
-    const auto has = [&](const std::vector<compiler::Named>& list) { return std::any_of(list.begin(), list.end(), is); };
-    const bool weight = std::any_of(p.weights.begin(), p.weights.end(), [&](const compiler::Weight& w) { return w.input == in.name; });
-    if (!weight && !has(p.data) && !has(p.contexts) && !has(p.hidden) && !has(p.variables)) return in.name;
-  }
-  return "";
 }
 
 }  // namespace
@@ -73,7 +62,9 @@ std::int64_t Problem::VariableSize() const {
   return n;
 }
 
-Values Evaluate(const Problem& problem, const compiler::Function& function, const Values& values) {
+namespace {
+
+std::vector<at::Tensor> InputsOf(const Problem& problem, const compiler::Function& function, const Values& values) {
   std::vector<at::Tensor> inputs;
   for (const compiler::Input& in : function.inputs) {
     auto it = values.find(in.name);
@@ -83,46 +74,97 @@ Values Evaluate(const Problem& problem, const compiler::Function& function, cons
     }
     inputs.push_back(it->second);
   }
-  const std::vector<at::Tensor> out = TorchExecute(function, inputs);
+  return inputs;
+}
+
+Values Named(const compiler::Function& function, std::vector<at::Tensor> out) {
   Values result;
-  for (std::size_t k = 0; k < out.size(); ++k) result[function.outputs[k].name] = out[k];
+  for (std::size_t k = 0; k < out.size(); ++k) result[function.outputs[k].name] = std::move(out[k]);
   return result;
+}
+
+// Repeated along the batch where it has no batch axis.
+at::Tensor Batched(const at::Tensor& t, std::size_t rank, std::int64_t batch) {
+  if (t.dim() != static_cast<std::int64_t>(rank)) return t;
+  std::vector<std::int64_t> sizes = t.sizes().vec();
+  sizes.insert(sizes.begin(), batch);
+  return t.expand(sizes);
+}
+
+std::vector<std::int64_t> WithBatch(std::int64_t n, const compiler::Shape& shape) {
+  std::vector<std::int64_t> sizes{n};
+  sizes.insert(sizes.end(), shape.begin(), shape.end());
+  return sizes;
+}
+
+void AddKernels(Problem& p) {
+  const auto precision = p.dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
+  p.kernel = ObjectiveKernel(p.program, p.dtype);
+  p.kernels = std::make_shared<FunctionKernels>(precision);
+}
+
+}  // namespace
+
+Values Evaluate(const Problem& problem, const compiler::Function& function, const Values& values) {
+  const std::vector<at::Tensor> inputs = InputsOf(problem, function, values);
+  const bool recorded = at::GradMode::is_enabled() &&
+                        std::any_of(inputs.begin(), inputs.end(), [](const at::Tensor& t) { return t.requires_grad(); });
+  if (problem.kernels && recorded) {
+    std::vector<int> wrt;
+    for (std::size_t k = 0; k < inputs.size(); ++k) if (inputs[k].requires_grad()) wrt.push_back(static_cast<int>(k));
+    if (const KernelGradient* kernel = problem.kernels->FindGradient(function, wrt)) return Named(function, (*kernel)(inputs));
+  } else if (problem.kernels) {
+    if (const compiler::Kernel* kernel = problem.kernels->Find(function)) return Named(function, RunKernel(*kernel, function, inputs));
+  }
+  return Named(function, TorchExecute(function, inputs));
+}
+
+at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values, std::int64_t batch) {
+  AMO_CHECK(function.outputs.size() == 1, "(%s)", function.name.c_str());
+  const at::Tensor value = Evaluate(problem, function, values).begin()->second;
+  return Batched(value, function.type(function.outputs[0].value).shape.size(), batch);
+}
+
+Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype) {
+  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr};
+  for (const compiler::Named& d : p.program.data) {
+    const auto it = shared.find(d.name);
+    if (it == shared.end()) return Error{fmt::format("the data value `{}` is missing", d.name)};
+    if (it->second.sizes() != at::IntArrayRef(d.type.shape)) return Error{fmt::format("the data value `{}` has another shape", d.name)};
+  }
+  p.shared = std::move(shared);
+  AddKernels(p);
+  return p;
 }
 
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed) {
-  Problem p{std::move(program), dtype, {}, std::move(tables)};
+  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr};
   for (const compiler::Row& r : p.program.rows) {
     const auto table = p.tables.find(r.source);
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};
     if (!table->second.fields.count(r.field)) return Error{fmt::format("the table `{}` has no field `{}`", r.source, r.field)};
   }
-  std::vector<const compiler::Function*> functions;
-  for (const auto* f : {&p.program.objective, &p.program.project, &p.program.predict}) if (*f) functions.push_back(&**f);
-  for (const compiler::Function& c : p.program.constraints) functions.push_back(&c);
-  for (const compiler::Function* f : functions) {
-    const std::string missing = Unprovided(p.program, *f);
-    if (!missing.empty()) return Error{fmt::format("`{}` needs `{}`, which cannot be given yet: randoms, parameters and `trained`", f->name, missing)};
-  }
-  p.kernel = ObjectiveKernel(p.program, dtype);
+  AddKernels(p);
   if (!p.program.data_function) return p;
+  const compiler::Function& f = *p.program.data_function;
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(seed);
-  Values inputs;
-  for (const compiler::Input& in : p.program.data_function->inputs) {
+  std::vector<at::Tensor> inputs;
+  for (const compiler::Input& in : f.inputs) {
     if (const compiler::Draw* d = FindDraw(p.program, in.name)) {
-      inputs[in.name] = DrawOf(*d, in.type.shape, dtype, g);
-    } else {
-      const std::string::size_type from = in.name.find('/'), to = in.name.rfind('/');
-      if (from == in.name.npos) return Error{fmt::format("data `{}` has no value", in.name)};
-      const std::string source = in.name.substr(from + 1, to - from - 1), field = in.name.substr(to + 1);
-      const auto table = p.tables.find(source);
-      if (table == p.tables.end() || !table->second.fields.count(field)) {
-        return Error{fmt::format("`{}` has no array `{}`", source, field)};
-      }
-      inputs[in.name] = table->second.fields.at(field).to(in.type.elem == compiler::Elem::kInt ? at::kLong : dtype);
+      inputs.push_back(DrawOf(*d, in.type.shape, dtype, g));
+      continue;
     }
+    const std::string::size_type from = in.name.find('/'), to = in.name.rfind('/');
+    if (from == in.name.npos) return Error{fmt::format("data `{}` has no value", in.name)};
+    const std::string source = in.name.substr(from + 1, to - from - 1), field = in.name.substr(to + 1);
+    const auto table = p.tables.find(source);
+    if (table == p.tables.end() || !table->second.fields.count(field)) {
+      return Error{fmt::format("`{}` has no array `{}`", source, field)};
+    }
+    inputs.push_back(table->second.fields.at(field).to(in.type.elem == compiler::Elem::kInt ? at::kLong : dtype));
   }
-  p.shared = Evaluate(p, *p.program.data_function, inputs);
+  p.shared = Named(f, TorchExecute(f, inputs));
   for (auto& [name, value] : p.shared) {
     if (value.is_floating_point() && !at::isfinite(value).all().item<bool>()) {
       return Error{fmt::format("the data value `{}` is not finite", name)};
@@ -131,15 +173,20 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
   return p;
 }
 
+bool CanSample(const Problem& p) {
+  return std::all_of(p.program.rows.begin(), p.program.rows.end(), [&](const compiler::Row& r) {
+    const auto table = p.tables.find(r.source);
+    return table != p.tables.end() && table->second.fields.count(r.field) > 0;
+  });
+}
+
 Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
   if (!p.program.sample_function) return {};
   Values inputs;
   std::map<std::string, at::Tensor> chosen;  // each table draw takes one row for all its fields
   for (const compiler::Input& in : p.program.sample_function->inputs) {
     if (const compiler::Draw* d = FindDraw(p.program, in.name)) {
-      std::vector<std::int64_t> shape{n};
-      shape.insert(shape.end(), in.type.shape.begin(), in.type.shape.end());
-      inputs[in.name] = DrawOf(*d, shape, p.dtype, g);
+      inputs[in.name] = DrawOf(*d, WithBatch(n, in.type.shape), p.dtype, g);
       continue;
     }
     for (const compiler::Row& r : p.program.rows) {
@@ -147,44 +194,75 @@ Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
       const Table& t = p.tables.at(r.source);
       const at::Tensor& field = t.fields.at(r.field);
       if (!chosen.count(r.name)) {
-        const bool train = split == Split::kTrain || t.train_rows == field.size(0);
-        const std::int64_t lo = train ? 0 : t.train_rows, hi = train ? t.train_rows : field.size(0);
+        std::int64_t lo = 0, hi = field.size(0);
+        const std::int64_t middle = t.train_rows + t.validation_rows;
+        switch (split) {
+          case Split::kTrain: hi = t.train_rows; break;
+          case Split::kValidation: lo = t.train_rows, hi = middle; break;
+          case Split::kTest: lo = middle; break;
+          case Split::kAll: break;
+        }
+        if (lo >= hi) lo = 0, hi = field.size(0);
         chosen[r.name] = at::randint(lo, hi, {n}, g, at::TensorOptions(at::kLong));
       }
       inputs[in.name] = field.index_select(0, chosen[r.name]).to(in.type.elem == compiler::Elem::kInt ? at::kLong : p.dtype);
     }
   }
-  return Evaluate(p, *p.program.sample_function, inputs);
-}
-
-at::Tensor Objective(const Problem& p, const Values& values) {
-  AMO_CHECK(p.program.objective.has_value());
-  if (p.kernel) {
-    std::vector<at::Tensor> inputs;
-    for (const compiler::Input& in : p.program.objective->inputs) {
-      const auto it = values.find(in.name);
-      inputs.push_back(it != values.end() ? it->second : p.shared.at(in.name));
-    }
-    return (*p.kernel)(inputs);
+  Values sample = Evaluate(p, *p.program.sample_function, inputs);
+  for (const compiler::Output& o : p.program.sample_function->outputs) {
+    at::Tensor& t = sample.at(o.name);
+    t = Batched(t, p.program.sample_function->type(o.value).shape.size(), n).contiguous();
   }
-  return Evaluate(p, *p.program.objective, values).at("objective");
+  return sample;
 }
 
-Values Violations(const Problem& p, const Values& values) {
+Values DrawRandoms(const Problem& p, std::int64_t n, at::Generator& g) {
+  Values draws;
+  for (const compiler::Draw& d : p.program.draws) {
+    if (d.random) draws[d.input] = DrawOf(d, WithBatch(n, d.type.shape), p.dtype, g);
+  }
+  return draws;
+}
+
+at::Tensor Objective(const Problem& p, const Values& values, std::int64_t batch) {
+  AMO_CHECK(p.program.objective.has_value());
+  if (!p.kernel) return EvaluateOne(p, *p.program.objective, values, batch);
+  return Batched((*p.kernel)(InputsOf(p, *p.program.objective, values)), 0, batch);
+}
+
+Values Violations(const Problem& p, const Values& values, std::int64_t batch) {
   Values v;
   for (const compiler::Function& c : p.program.constraints) {
-    const at::Tensor amounts = Evaluate(p, c, values).at("amounts").abs();
-    v[c.name] = amounts.size(-1) ? at::amax(amounts, {-1}) : at::zeros({amounts.size(0)}, amounts.options());
+    const at::Tensor amounts = EvaluateOne(p, c, values, batch);
+    v[c.name.substr(c.name.find('/') + 1)] = amounts.mul(amounts).sum({-1}).sqrt();
   }
   return v;
 }
 
-Values InitialWeights(const Problem& p, at::Generator& g) {
-  Values w;
+Values InitialLearned(const Problem& p, at::Generator& g) {
+  Values learned;
   for (const compiler::Weight& weight : p.program.weights) {
-    w[weight.input] = at::empty(weight.type.shape, at::TensorOptions(p.dtype)).uniform_(-weight.bound, weight.bound, g);
+    learned[weight.input] = at::empty(weight.type.shape, at::TensorOptions(p.dtype)).uniform_(-weight.bound, weight.bound, g);
   }
-  return w;
+  if (p.program.start_function) {
+    Values draws;
+    for (const compiler::Input& in : p.program.start_function->inputs) {
+      if (const compiler::Draw* d = FindDraw(p.program, in.name)) draws[in.name] = DrawOf(*d, in.type.shape, p.dtype, g);
+    }
+    for (auto& [name, value] : Evaluate(p, *p.program.start_function, draws)) learned[name] = value.clone();
+  }
+  learned["trained"] = at::zeros({}, at::TensorOptions(p.dtype));
+  return learned;
+}
+
+std::int64_t BatchOf(const Problem& p, const Values& values, std::int64_t otherwise) {
+  for (const auto* list : {&p.program.contexts, &p.program.hidden, &p.program.variables}) {
+    for (const compiler::Named& n : *list) {
+      const auto it = values.find(n.name);
+      if (it != values.end() && it->second.dim() > static_cast<std::int64_t>(n.type.shape.size())) return it->second.size(0);
+    }
+  }
+  return otherwise;
 }
 
 }  // namespace amo::runtime

@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "compiler/build.h"
+#include "runtime/function_kernels.h"
 #include "runtime/kernel_function.h"
 #include "runtime/result.h"
 
@@ -21,13 +22,14 @@ namespace amo::runtime {
 // Values by the names of compiler/build.h: [B, ...] per instance, [...] for what is shared.
 using Values = std::map<std::string, at::Tensor>;
 
-// The fields of one table, one row an instance, with what is held out behind `train_rows`.
+// The fields of one table, one row an instance: first the rows to train on, then those for validation, then the test
+// rows. A part without rows stands for all of them.
 struct Table {
   std::map<std::string, at::Tensor> fields;  // [rows, ...]
-  std::int64_t train_rows = 0;
+  std::int64_t train_rows = 0, validation_rows = 0;
 };
 
-enum class Split : std::uint8_t { kTrain, kTest };
+enum class Split : std::uint8_t { kTrain, kValidation, kTest, kAll };
 
 struct Problem {
   compiler::Program program;
@@ -35,31 +37,48 @@ struct Problem {
   Values shared;                        // data values
   std::map<std::string, Table> tables;  // by source
   std::shared_ptr<const KernelObjective> kernel;  // the objective as kernels; null where something learned stands in it
+  std::shared_ptr<FunctionKernels> kernels;       // of the other functions, made at their first use
 
   std::int64_t VariableSize() const;    // the entries of all variables of one instance
 };
 
 // Computes the data values with the generator's draws (the file's own seed). Every table that the program reads must be
-// in `tables` with the fields it asks for. A data value that is not finite, and a
-// function that needs what is not given yet (randoms, parameters, `trained`), is an error that names it.
+// in `tables` with the fields it asks for. A data value that is not finite is an error that names it.
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed);
+
+// The same where the data values are known: an artifact has them. Tables may be missing; Sample then must not be called.
+Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype);
+
+// Whether contexts and hidden values can be drawn: every table that they come from is there.
+bool CanSample(const Problem& problem);
 
 // n draws of every context and hidden value: [n, ...] each. The generator is advanced.
 Values Sample(const Problem& problem, std::int64_t n, Split split, at::Generator& generator);
 
-// Runs a function of the program on values by name, through LibTorch; inputs that are missing are a bug of the caller's.
-// Differentiable.
+// New base draws of the problem's randoms, [n, ...] by input name.
+Values DrawRandoms(const Problem& problem, std::int64_t n, at::Generator& generator);
+
+// Runs a function of the program on values by name: by its kernel where no derivative is asked for and it has one, else
+// through LibTorch, differentiably. Inputs that are missing are a bug of the caller's. Where nothing of a result varies
+// by instance it has no batch axis.
 Values Evaluate(const Problem& problem, const compiler::Function& function, const Values& values);
 
-// The minimized objective of each instance: [B]; values hold contexts, hidden values and variables.
-at::Tensor Objective(const Problem& problem, const Values& values);
+// The same for the function's only output, repeated along the batch where it does not vary: [batch, ...].
+at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values, std::int64_t batch);
 
-// The largest amount by which each constraint fails, per instance: [B] by name.
-Values Violations(const Problem& problem, const Values& values);
+// The minimized objective of each instance: [batch]; values hold contexts, hidden values, randoms and variables.
+at::Tensor Objective(const Problem& problem, const Values& values, std::int64_t batch);
 
-// The start of every weight of the model and the networks, uniform as compiler::Weight says.
-Values InitialWeights(const Problem& problem, at::Generator& generator);
+// The Euclidean norm of the amounts by which each constraint fails, per instance: [batch] by name.
+Values Violations(const Problem& problem, const Values& values, std::int64_t batch);
+
+// What is learned, before the first update: weights uniform as compiler::Weight says, parameters as the file says, and
+// `trained`, 0.
+Values InitialLearned(const Problem& problem, at::Generator& generator);
+
+// The number of instances of values that have contexts or other values per instance; `otherwise` where none has.
+std::int64_t BatchOf(const Problem& problem, const Values& values, std::int64_t otherwise);
 
 }  // namespace amo::runtime
 

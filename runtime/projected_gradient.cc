@@ -1,143 +1,97 @@
 // SPDX-License-Identifier: Apache-2.0
-// SPG2 on flat variables [B, n]; value and gradient come from one compiled kernel where the objective can be compiled.
-#include "runtime/projected_gradient.h"
-
+// The spectral projected gradient method, SPG2 of Birgin, Martinez and Raydan (SIAM J. Optim. 10(4), 2000): a step
+// along d = P(y - lambda g) - y with Barzilai and Borwein's lambda, accepted when f is below the largest of the last
+// `memory` objectives. A manifold is not convex and the line leaves it: problems with one go by riemannian_gradient.cc,
+// where lambda itself is reduced and every trial is a projection, which is the paper's SPG1.
+#include <algorithm>
 #include <cmath>
+#include <vector>
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/amax.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/isfinite.h>
-#include <ATen/ops/where.h>
-#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
-#include "compiler/derive.h"
-#include "compiler/kernel.h"
-#include "compiler/simplify.h"
-#include "runtime/kernel_function.h"
-#include "runtime/torch_execute.h"
+#include "runtime/solver_rows.h"
 
 namespace amo::runtime {
 namespace {
 
-class Instances {
- public:
-  Instances(const Problem& problem, const Values& sample) : p_(problem), values_(sample) {
-    const compiler::Function& f = *p_.program.objective;
-    std::vector<int> wrt;
-    for (const compiler::Named& v : p_.program.variables) wrt.push_back(f.FindInput(v.name));
-    gradient_ = compiler::Simplify(compiler::Gradient(f, wrt));
-    if (!compiler::Uncompilable(gradient_).empty()) return;
-    const auto precision = p_.dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
-    kernel_ = compiler::Compile(gradient_, {.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
-  }
+constexpr double kSufficient = 1e-4, kSmallest = 1e-10, kLargest = 1e10;
+constexpr int kTries = 60;
 
-  Values Split(const at::Tensor& y) const {
-    Values v;
-    std::int64_t at = 0;
-    for (const compiler::Named& named : p_.program.variables) {
-      std::vector<std::int64_t> shape{y.size(0)};
-      shape.insert(shape.end(), named.type.shape.begin(), named.type.shape.end());
-      const std::int64_t count = compiler::Count(named.type.shape);
-      v[named.name] = y.narrow(1, at, count).reshape(shape);
-      at += count;
-    }
-    return v;
-  }
-
-  at::Tensor Join(const Values& v) const {
-    std::vector<at::Tensor> parts;
-    for (const compiler::Named& named : p_.program.variables) parts.push_back(v.at(named.name).flatten(1));
-    return at::cat(parts, 1);
-  }
-
-  at::Tensor Project(const at::Tensor& y) {
-    if (!p_.program.project) return y;
-    Values v = values_;
-    for (auto& [name, t] : Split(y)) v[name] = t;
-    return Join(Evaluate(p_, *p_.program.project, v));
-  }
-
-  // Value [B] and gradient [B, n].
-  std::pair<at::Tensor, at::Tensor> operator()(const at::Tensor& y) {
-    Values v = values_;
-    for (auto& [name, t] : Split(y)) v[name] = t.contiguous();
-    std::vector<at::Tensor> inputs;
-    for (const compiler::Input& in : gradient_.inputs) {
-      const auto it = v.find(in.name);
-      inputs.push_back(it != v.end() ? it->second : p_.shared.at(in.name));
-    }
-    const std::vector<at::Tensor> out = kernel_.run ? RunKernel(kernel_, gradient_, inputs) : TorchExecute(gradient_, inputs);
-    std::vector<at::Tensor> parts;
-    for (std::size_t k = 1; k < out.size(); ++k) {
-      const at::Tensor& d = out[k];  // a gradient that does not vary by instance is one for all
-      const compiler::Shape& shape = p_.program.variables[k - 1].type.shape;
-      const bool one = d.dim() == static_cast<std::int64_t>(shape.size());
-      parts.push_back(one ? d.flatten().expand({y.size(0), d.numel()}) : d.flatten(1));
-    }
-    const at::Tensor value = out[0].dim() ? out[0] : out[0].expand({y.size(0)});
-    return {value, at::cat(parts, 1)};
-  }
-
- private:
-  const Problem& p_;
-  Values values_;
-  compiler::Function gradient_;
-  compiler::Kernel kernel_;
+struct Search {
+  double lambda = 0;  // 0: min(1, 1 / residual)
+  double alpha = 1, slope = 0;
+  int tries = 0;
+  bool aim = true;         // `target` has to be computed
+  bool restarted = false;  // the last search failed and was begun again with a short step
 };
 
-at::Tensor Dot(const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(1); }
+std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-SolveSummary ProjectedGradient(const Problem& problem, const Values& sample, const Values& start, const SolveOptions& o) {
+SolveSummary ProjectedGradient(const Instances& instances, const at::Tensor& start, const SolveOptions& o) {
+  if (!instances.problem().program.manifolds.empty()) return RiemannianGradient(instances, start, o);
   const c10::NoGradGuard no_grad;
-  Instances instances(problem, sample);
-  at::Tensor y = instances.Project(instances.Join(start)).clone();
-  auto [f, g] = instances(y);
-  f = f.clone(), g = g.clone();
-  const std::int64_t batch = y.size(0);
-  at::Tensor step = at::full({batch}, 1.0, y.options()), recent = f.unsqueeze(0);
-  const auto residual_of = [&] { return at::amax((y - instances.Project(y - g)).abs(), {1}); };
-  at::Tensor residual = residual_of(), iterations = at::zeros_like(f).to(at::kLong);
-  for (std::int64_t k = 0; k < o.steps; ++k) {
-    const at::Tensor open = (residual > o.tolerance).logical_and(at::isfinite(f));
-    if (!open.any().item<bool>()) break;
-    iterations += open.to(at::kLong);
-    const at::Tensor d = instances.Project(y - step.unsqueeze(1) * g) - y, slope = Dot(d, g);
-    const at::Tensor bar = at::amax(recent, {0});
-    // Backtracking by halves; an instance that accepted, or is closed, waits for the others with its length fixed.
-    at::Tensor length = at::full({batch}, 1.0, y.options()), waiting = open;
-    at::Tensor y1 = y + d, f1, g1;
-    for (int half = 0;; ++half) {
-      std::tie(f1, g1) = instances(y1);
-      waiting = waiting.logical_and((f1 <= bar + 1e-4 * length * slope).logical_not());
-      if (half == 40 || !waiting.any().item<bool>()) break;
-      length = at::where(waiting, length / 2, length);
-      y1 = y + length.unsqueeze(1) * d;
+  SolverRows rows(instances, start, o);
+  std::vector<Search> search(Z(rows.batch()));
+  Recent recent(rows.batch(), o.memory);
+  for (std::int64_t id = 0; id < rows.batch(); ++id) recent.Reset(id, rows.f[Z(id)]);
+  const RowBlock target(rows.batch(), rows.n());  // P(y - lambda g), by instance
+  const std::int64_t patience = 20 + 5 * std::max<std::int64_t>(o.memory, 1);
+
+  while (rows.Begin()) {
+    rows.Measure(patience);
+    RowBlock aimed;
+    if (rows.Any([&](std::int64_t id) { return search[Z(id)].aim; })) {
+      aimed = rows.Projected([&](std::int64_t id, Row to) {
+        Search& s = search[Z(id)];
+        if (s.lambda == 0) s.lambda = std::min(1.0, 1 / rows.residual[Z(id)]);
+        to = rows.y[id] - s.lambda * rows.g[id];
+      });
     }
-    const at::Tensor take = open.logical_and(waiting.logical_not());
-    const at::Tensor s = y1 - y, change = g1 - g, curvature = Dot(s, change);
-    const at::Tensor spectral = (Dot(s, s) / curvature).clamp(1e-10, 1e10);
-    const at::Tensor next = at::where(curvature > 0, spectral, at::full({batch}, 1e10, y.options()).clamp_max(1e4));
-    step = at::where(take, next, step / 4);
-    y = at::where(take.unsqueeze(1), y1, y);
-    g = at::where(take.unsqueeze(1), g1, g);
-    f = at::where(take, f1, f);
-    recent = at::cat({recent.size(0) < o.memory ? recent : recent.narrow(0, 1, o.memory - 1), f.unsqueeze(0)}, 0);
-    residual = at::where(open, residual_of(), residual);
+    rows.ForEach([&](std::int64_t k, std::int64_t id) {
+      Search& s = search[Z(id)];
+      if (s.aim) {
+        target[id] = aimed[k];
+        s.slope = (target[id] - rows.y[id]).dot(rows.g[id]);
+        s.alpha = 1;
+        s.aim = false;
+      }
+      if (s.alpha == 1) rows.trial[k] = target[id];  // exactly in the set
+      else rows.trial[k] = rows.y[id] + s.alpha * (target[id] - rows.y[id]);
+    });
+    rows.Evaluate();
+    rows.ForEach([&](std::int64_t k, std::int64_t id) {
+      Search& s = search[Z(id)];
+      const double f = rows.f[Z(id)], f1 = rows.trial_f[Z(k)], bar = recent.Largest(id);
+      const auto moved = rows.trial[k] - rows.y[id];
+      // Near the end rounding hides the decrease of f. A step that it may hide is taken too, when the slopes at both of
+      // its ends speak for it (Hager and Zhang, SIAM J. Optim. 16(1), 2005, equation 4.1).
+      const double relaxed = 10 * rows.epsilon() * std::abs(bar);
+      const bool lower = f1 <= bar + kSufficient * s.alpha * s.slope + relaxed;
+      const auto falls = [&] {
+        return moved.dot(rows.trial_g[k]) <= (2 * kSufficient - 1) * s.alpha * s.slope && f1 <= bar + rows.Noise(id);
+      };
+      if (rows.finite[Z(k)] && (lower || falls())) {
+        const double length = moved.squaredNorm(), curvature = moved.dot(rows.trial_g[k] - rows.g[id]);
+        const double spectral = curvature > 0 ? length / curvature : 10 * s.lambda;
+        s = {.lambda = std::clamp(spectral, kSmallest, kLargest)};
+        rows.Accept(k, id);
+        recent.Add(id, f1);
+        return;
+      }
+      const double largest = (target[id] - rows.y[id]).lpNorm<Eigen::Infinity>();
+      if (++s.tries < kTries && !Vanishes(s.alpha * largest, rows.y[id], rows.epsilon())) {
+        s.alpha = Backtracked(s.alpha, f, s.slope, f1, rows.finite[Z(k)]);
+      } else if (!s.restarted) {
+        s = {.restarted = true};
+        recent.Reset(id, f);
+      } else {
+        rows.Close(id, SolveStatus::kStalled);
+      }
+    });
   }
-  SolveSummary summary{instances.Split(y), f, residual, {}, {}};
-  for (std::int64_t i = 0; i < batch; ++i) {
-    const double r = residual[i].item<double>();
-    summary.status.push_back(!std::isfinite(f[i].item<double>()) ? SolveStatus::kNotFinite
-                             : r <= o.tolerance                  ? SolveStatus::kSolved
-                                                                 : SolveStatus::kStepLimit);
-    summary.iterations.push_back(iterations[i].item<std::int64_t>());
-  }
-  return summary;
+  return rows.Summary();
 }
 
 }  // namespace amo::runtime

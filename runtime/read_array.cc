@@ -10,6 +10,7 @@
 #include "runtime/idx.h"
 #include "runtime/npy.h"
 #include "runtime/npz.h"
+#include "runtime/safetensors.h"
 
 namespace amo::runtime {
 
@@ -23,9 +24,10 @@ Result<std::vector<Array>> ReadArrays(const std::string& path) {
   if (ending == ".npy") return one(ReadNpy(path));
   if (ending == ".npz") return ReadNpz(path);
   if (ending == ".csv") return ReadCsv(path);
+  if (ending == ".safetensors") return ReadSafetensors(path);
   if (ending == ".idx" || name.ends_with("ubyte")) return one(ReadIdx(path));
-  return Error{
-      fmt::format("file `{}` has an ending that is not known: expected .npy, .npz, .csv, .idx or …-ubyte", path)};
+  return Error{fmt::format(
+      "file `{}` has an ending that is not known: expected .npy, .npz, .csv, .safetensors, .idx or …-ubyte", path)};
 }
 
 }  // namespace amo::runtime

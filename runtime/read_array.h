@@ -8,7 +8,7 @@
 #include "runtime/array.h"
 #include "runtime/result.h"
 
-// Every array of a file, by its ending: .npy, .npz, .csv, and IDX (.idx, or …-ubyte as MNIST has it).
+// Every array of a file, by its ending: .npy, .npz, .csv, .safetensors, and IDX (.idx, or …-ubyte as MNIST has it).
 namespace amo::runtime {
 
 Result<std::vector<Array>> ReadArrays(const std::string& path);

@@ -2,7 +2,14 @@
 // The table of commands, and what stands above them: `amo --help`, `amo --version`, unknown commands.
 #include "runtime/cli/command.h"
 
+#include <unistd.h>
+
 #include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
 
 #include "lang/diagnostic.h"
 #include "runtime/cli/exit_code.h"
@@ -17,6 +24,10 @@ constexpr Command kCommands[] = {
     {"fmt", "lay programs out", RunFmt},
     {"explain", "tell what a program means to amo, or what a diagnostic code means", RunExplain},
     {"dump", "print one step of the compilation", RunDump},
+    {"solve", "solve instances with the reference solver", nullptr},
+    {"train", "train a model that predicts solutions", nullptr},
+    {"eval", "compare a trained model with the solver", nullptr},
+    {"predict", "predict solutions, each with a certificate", nullptr},
 };
 
 std::string Overview() {
@@ -29,7 +40,7 @@ std::string Overview() {
       "  --version   the version\n\n"
       "Example:\n  amo check portfolio.amo\n\n"
       "Exit codes: 0 fine, 1 the program has errors, 2 wrong use of the command line,\n"
-      "3 a file cannot be read or written, 4 internal error.\n";
+      "3 a file cannot be read or written, 4 internal error, 5 training was stopped,\n6 training diverged.\n";
   return text;
 }
 
@@ -54,6 +65,26 @@ int Unknown(const std::string& word) {
   return kUsage;
 }
 
+// Becomes the program `amo_run`, which stands beside this one. Comes back only when that fails.
+int BecomeRun(const Command& command, const Arguments& arguments) {
+  std::error_code error;
+  const std::string here = std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
+  const std::string path = here + "/amo_run", name(command.name);
+  std::vector<char*> words = {const_cast<char*>(path.c_str()), const_cast<char*>(name.c_str())};
+  for (const std::string& a : arguments) words.push_back(const_cast<char*>(a.c_str()));
+  words.push_back(nullptr);
+  // LibTorch's threads wait by spinning, which on a busy machine costs them their own time slices: they had better sleep.
+  setenv("OMP_WAIT_POLICY", "passive", 0);
+  FlushOutput();
+  execv(path.c_str(), words.data());
+  Complain(fmt::format("cannot run `{}`: {}", path, std::strerror(errno)));
+  return kFiles;
+}
+
+int RunOne(const Command& command, const Arguments& arguments) {
+  return command.run == nullptr ? BecomeRun(command, arguments) : command.run(arguments);
+}
+
 }  // namespace
 
 std::span<const Command> Commands() { return kCommands; }
@@ -74,11 +105,11 @@ int RunMain(const Arguments& arguments) {
   }
   if (first == "help") {  // amo help check
     const Command* command = Find(arguments[1]);
-    return command == nullptr ? Unknown(arguments[1]) : command->run({"--help"});
+    return command == nullptr ? Unknown(arguments[1]) : RunOne(*command, {"--help"});
   }
   const Command* command = Find(first);
   if (command == nullptr) return Unknown(first);
-  return command->run({arguments.begin() + 1, arguments.end()});
+  return RunOne(*command, {arguments.begin() + 1, arguments.end()});
 }
 
 }  // namespace amo::runtime::cli

@@ -68,16 +68,9 @@ struct NamedFunction {
 // Every function that the program has, derivatives last.
 std::vector<NamedFunction> Functions(const compiler::Program& built) {
   std::vector<NamedFunction> all;
-  const auto add = [&](const char* name, const std::optional<Function>& function) {
-    if (function) all.push_back({name, *function});
-  };
-  add("data", built.data_function);
-  add("sample", built.sample_function);
-  add("objective", built.objective);
-  add("project", built.project);
-  add("predict", built.predict);
-  add("update", built.update);
-  for (const Function& constraint : built.constraints) all.push_back({constraint.name, constraint});
+  for (const compiler::NamedFunction& named : compiler::FunctionsOf(built)) {
+    all.push_back({named.name, *named.function});
+  }
   if (built.objective) {
     const std::vector<int> variables = VariableInputs(built, *built.objective);
     if (!variables.empty()) {

@@ -10,6 +10,8 @@ inline constexpr int kProgramErrors = 1;  // the program has errors; `fmt --chec
 inline constexpr int kUsage = 2;          // wrong use of the command line
 inline constexpr int kFiles = 3;          // a file or stream cannot be read or written
 inline constexpr int kInternal = 4;       // our bug
+inline constexpr int kStopped = 5;        // training was asked to stop; its checkpoint stays
+inline constexpr int kDiverged = 6;       // training met a loss that is not finite
 
 }  // namespace amo::runtime::cli
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/plan.h"
 #include "lang/explain.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/command_line.h"
@@ -74,8 +75,9 @@ Json NamesJson(const Front& front) {
   return names;
 }
 
-Json FunctionJson(const compiler::Function& function, const std::string& role) {
-  Json json = {{"name", function.name}, {"role", role}, {"nodes", function.nodes.size()}};
+Json FunctionJson(const compiler::NamedFunction& named) {
+  const compiler::Function& function = *named.function;
+  Json json = {{"name", named.name}, {"role", named.role}, {"nodes", function.nodes.size()}};
   json["inputs"] = json["outputs"] = Json::array();
   for (const compiler::Input& input : function.inputs) {
     json["inputs"].push_back({{"name", input.name},
@@ -90,19 +92,16 @@ Json FunctionJson(const compiler::Function& function, const std::string& role) {
 
 Json FunctionsJson(const compiler::Program& built) {
   Json functions = Json::array();
-  const auto add = [&](const std::optional<compiler::Function>& function, const char* role) {
-    if (function) functions.push_back(FunctionJson(*function, role));
-  };
-  add(built.data_function, "data");
-  add(built.sample_function, "sample");
-  add(built.objective, "objective");
-  add(built.project, "project");
-  add(built.predict, "predict");
-  add(built.update, "update");
-  for (const compiler::Function& constraint : built.constraints) {
-    functions.push_back(FunctionJson(constraint, "constraint"));
-  }
+  for (const compiler::NamedFunction& named : compiler::FunctionsOf(built)) functions.push_back(FunctionJson(named));
   return functions;
+}
+
+Json ConstraintsJson(const Front& front) {
+  Json constraints = Json::array();
+  for (const compiler::Guarantee& g : compiler::Guarantees(front.problem, front.built)) {
+    constraints.push_back({{"name", g.name}, {"kept", g.kept}, {"how", g.how}});
+  }
+  return constraints;
 }
 
 Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
@@ -114,6 +113,7 @@ Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
   for (const auto& [name, value] : front.problem.numbers) json["numbers"][name] = value;
   json["names"] = NamesJson(front);
   json["objective"] = front.problem.objectives.empty() ? "" : front.built.maximize ? "maximize" : "minimize";
+  json["constraints"] = ConstraintsJson(front);
   json["functions"] = FunctionsJson(front.built);
   return json;
 }
@@ -127,9 +127,19 @@ std::string PortsText(const char* title, const Json& ports) {
   return text;
 }
 
-// What the front end knows of the problem, then the functions built from it.
+std::string ConstraintsText(const Front& front) {
+  const std::vector<compiler::Guarantee> all = compiler::Guarantees(front.problem, front.built);
+  std::size_t width = 0;
+  for (const compiler::Guarantee& g : all) width = std::max(width, g.name.size());
+  std::string text = all.empty() ? "" : "\nconstraints\n";
+  for (const compiler::Guarantee& g : all) text += fmt::format("  {:<{}}  {}\n", g.name, width, g.how);
+  return text;
+}
+
+// What the front end knows of the problem, how its constraints are kept, then the functions built from it.
 std::string ProgramText(const Front& front) {
   std::string text = lang::Explain(front.program, front.problem, front.checked);
+  text += ConstraintsText(front);
   const Json functions = FunctionsJson(front.built);
   if (!functions.empty()) text += "\nfunctions\n";
   for (const Json& function : functions) {

@@ -13,7 +13,7 @@
 #include "runtime/cli/exit_code.h"
 #include "runtime/cli/front.h"
 #include "runtime/cli/terminal.h"
-#include "runtime/cli/text_file.h"
+#include "runtime/text_file.h"
 
 namespace amo::runtime::cli {
 namespace {
@@ -74,7 +74,9 @@ int RunFmt(const Arguments& arguments) {
     }
     if (!json) Report(formatted.front);
     worst = std::max(worst, code);
-    auto one = FrontJson({.file = path, .problem = {}, .variant = {}, .sets = {}}, formatted.front, code);
+    ProgramChoice choice;
+    choice.file = path;
+    auto one = FrontJson(choice, formatted.front, code);
     one.erase("problem");
     one.erase("variant");
     one["changed"] = formatted.changed;

@@ -7,40 +7,14 @@
 #include <algorithm>
 #include <utility>
 
-#include "lang/parser.h"
 #include "lang/render.h"
 #include "runtime/cli/exit_code.h"
 #include "runtime/cli/terminal.h"
-#include "runtime/cli/text_file.h"
 
 namespace amo::runtime::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-// The registered data sets: the type of one row's field. tools/datasets.json says where they come from.
-compiler::Tables RegisteredTables() {
-  using compiler::Elem;
-  return {{"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
-          {"digits", {{"image", {Elem::kReal, {64}}}, {"label", {Elem::kInt, {}}}}}};
-}
-
-// Adds one `--set NAME=EXPR`; false when it has another form. Mistakes inside EXPR are diagnostics.
-bool AddOverride(const std::string& text, Front& front) {
-  const std::size_t equal = text.find('=');
-  if (equal == std::string::npos || text.find_first_not_of(" \t", equal + 1) == std::string::npos) return false;
-  const auto parse = [&](const std::string& path, std::string part, lang::Diagnostics& diagnostics) {
-    return lang::ParseExpr(front.program.sources, front.program.sources.Add(path, std::move(part)),
-                           front.program.expr_count, diagnostics);
-  };
-  lang::Diagnostics about_name;
-  const lang::ExprPtr name = parse("--set", text.substr(0, equal), about_name);
-  if (name == nullptr || about_name.has_errors() || !std::holds_alternative<lang::Name>(name->node)) return false;
-  const std::string& ident = std::get<lang::Name>(name->node).name.text;
-  lang::ExprPtr value = parse("--set " + ident, text.substr(equal + 1), front.diagnostics);
-  if (value != nullptr) front.program.overrides.push_back({ident, std::move(value)});
-  return true;
-}
 
 std::string Counted(std::ptrdiff_t count, const char* noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
@@ -59,35 +33,13 @@ void AddProgramOptions(CLI::App& app, ProgramChoice& choice) {
 }
 
 int ReadProgram(const ProgramChoice& choice, Stage last, Front& front) {
-  front.error = WhyUnreadable(choice.file);
-  if (!front.error.empty()) return kFiles;
-  front.program = lang::Load(choice.file, front.diagnostics);
-  for (const std::string& set : choice.sets) {
-    if (AddOverride(set, front)) continue;
-    front.error = fmt::format("`--set {}` is not of the form `--set NAME=EXPR`", set);
-    return kUsage;
+  switch (Open(choice, last, front)) {
+    case OpenStatus::kOk: return kOk;
+    case OpenStatus::kProgramErrors: return kProgramErrors;
+    case OpenStatus::kUsage: return kUsage;
+    case OpenStatus::kFiles: return kFiles;
   }
-  const auto code = [&] { return front.diagnostics.has_errors() ? kProgramErrors : kOk; };
-  if (last == Stage::kLoad) return code();
-  front.problem = lang::Choose(front.program, {choice.problem, choice.variant}, front.diagnostics);
-  if (last == Stage::kChoose) return code();
-  front.checked = lang::Check(front.program, front.problem, front.diagnostics);
-  if (last == Stage::kCheck || front.diagnostics.has_errors()) return code();
-  lang::Diagnostics about_build;
-  // Without tables: no command here opens data.
-  front.built = compiler::Build(front.program, front.problem, RegisteredTables(), about_build);
-  for (const lang::Diagnostic& diagnostic : about_build.all()) {
-    // The program is right: what cannot be built is left out, and the rest can be shown.
-    const bool left_out = diagnostic.code == lang::Code::kUnsupported || diagnostic.code == lang::Code::kFile;
-    const bool is_warning = left_out || diagnostic.severity == lang::Severity::kWarning;
-    lang::Diagnostic& copy = is_warning
-                                 ? front.diagnostics.Warning(diagnostic.code, diagnostic.span, diagnostic.message)
-                                 : front.diagnostics.Error(diagnostic.code, diagnostic.span, diagnostic.message);
-    copy.label = diagnostic.label;
-    copy.labels = diagnostic.labels;
-    copy.help = diagnostic.help;
-  }
-  return code();
+  return kInternal;
 }
 
 void Report(const Front& front, const ReportStyle& style) {

@@ -7,37 +7,18 @@
 #include <string>
 #include <vector>
 
-#include "compiler/build.h"
-#include "lang/check.h"
-#include "lang/diagnostic.h"
-#include "lang/problem.h"
 #include "runtime/cli/command_line.h"
+#include "runtime/open.h"
 
 // From a file and options to a program, as far as a command needs it: what all commands on one program share.
 namespace amo::runtime::cli {
 
-struct ProgramChoice {
-  std::string file, problem, variant;
-  std::vector<std::string> sets;  // NAME=EXPR
-};
-
 // FILE, --problem, --variant and --set. `choice` must outlive the parsing.
 void AddProgramOptions(CLI::App& app, ProgramChoice& choice);
 
-enum class Stage : std::uint8_t { kLoad, kChoose, kCheck, kBuild };
+using Front = Opened;
 
-struct Front {
-  std::string error;  // what is wrong with the command line or the file itself, beside all diagnostics
-  lang::Program program;
-  lang::Diagnostics diagnostics;
-  lang::Problem problem;     // refers into `program`
-  lang::Checked checked;
-  compiler::Program built;
-};
-
-// Runs the stages up to `last`. kOk; kProgramErrors: `diagnostics` has errors, and the stages that could still tell
-// something have run; kUsage or kFiles: `error` says why nothing has run. What a correct program has and this release
-// cannot build is a warning. Prints nothing.
+// Open of runtime/open.h with its status as an exit code. Prints nothing.
 int ReadProgram(const ProgramChoice& choice, Stage last, Front& front);
 
 struct ReportStyle {

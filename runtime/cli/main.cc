@@ -1,32 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process around the commands: signals, the last flush, and what escapes.
-#include <unistd.h>
-
-#include <algorithm>
-#include <csignal>
-#include <exception>
-#include <new>
-#include <string>
-
+// The program `amo`.
 #include "runtime/cli/command.h"
-#include "runtime/cli/exit_code.h"
-#include "runtime/cli/terminal.h"
+#include "runtime/cli/process.h"
 
-int main(int argc, char** argv) {
-  using namespace amo::runtime::cli;
-  // A parent may have it ignored (Python does); a closed pipe then would be an error instead of a quiet end.
-  std::signal(SIGPIPE, SIG_DFL);
-  // AMO_CHECK has said what is wrong.
-  std::signal(SIGABRT, [](int) { _exit(kInternal); });
-  int code = kOk;
-  try {
-    code = RunMain({argv + (argc > 0), argv + argc});
-  } catch (const std::bad_alloc&) {
-    Complain("out of memory");
-    code = kInternal;
-  } catch (const std::exception& error) {
-    Complain(std::string("internal error, please report: ") + error.what());
-    code = kInternal;
-  }
-  return std::max(code, FlushOutput());
-}
+int main(int argc, char** argv) { return amo::runtime::cli::RunProcess(argc, argv, amo::runtime::cli::RunMain); }

@@ -141,8 +141,8 @@ TEST(Build, MetaOtIsItsFormula) {
   const Values next = Evaluated(*built.program.update, v);
   for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(next.at("f").data[i], update[i], 1e-9);
   // The prediction has the size of the variable, and its weights chain.
-  ASSERT_TRUE(built.program.predict);
-  EXPECT_EQ(built.program.predict->type(built.program.predict->outputs[0].value), (Type{Elem::kReal, {196}}));
+  ASSERT_TRUE(built.program.model.predict);
+  EXPECT_EQ(built.program.model.predict->type(built.program.model.predict->outputs[0].value), (Type{Elem::kReal, {196}}));
   EXPECT_EQ(built.program.weights.size(), 8u);
 }
 
@@ -215,21 +215,56 @@ TEST(Build, TheDefaultModelIsTheOneThatExplainPrints) {
   Built left_out, written;
   BuildText(text, left_out);
   BuildText(text + "model " + lang::Defaults().model + "\n", written);
-  ASSERT_TRUE(left_out.program.predict && written.program.predict);
-  EXPECT_EQ(Print(*left_out.program.predict), Print(*written.program.predict));
+  ASSERT_TRUE(left_out.program.model.predict && written.program.model.predict);
+  EXPECT_EQ(Print(*left_out.program.model.predict), Print(*written.program.model.predict));
 }
 
 // What stands in a file and is not built is said at its place.
 TEST(Build, NothingIsPassedOver) {
   Built built;
-  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y <= 1\nsolve zeros then lbfgs\n"
-            "model mlp(hidden = [4]) then gradient(steps = 3, rate = 0.1)\nloss (y - x)^4\ntrain steps = 5\nreport r = expect(y)\n", built);
+  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y * y <= 1\nsolve zeros then anderson(steps = 5)\n"
+            "model mlp(hidden = [4]) then gradient(steps = 3, rate = learned(0.1))\nloss (y - x)^4 by smoothing(sigma = 0.1)\ntrain steps = 5, updates = 2\n", built);
   std::string all;
   for (const lang::Diagnostic& d : built.diagnostics.Sorted()) all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
-  for (const char* part : {"the constraint `cap`", "`solve`", "a refinement of the model", "a loss other than `objective`", "the setting `steps`", "the report `r`"}) {
+  for (const char* part : {"the constraint `cap`", "the refinement `anderson`", "`rate` that is learned", "`by` cannot", "the setting `updates`"}) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   }
   EXPECT_TRUE(built.diagnostics.has_errors());
+}
+
+// What a run gives is an input: answers, values after steps, means; the functions say which.
+TEST(Build, ResultsOfRunsAreInputs) {
+  Built built;
+  BuildText("amo 1\nproblem p\ncontext x : real[2] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y - x)\n"
+            "model zeros then gradient(steps = 3, rate = 0.1)\nloss mean(t in 1..4: objective(step = t)) + regression\n"
+            "report gap = expect(objective - objective(y = solved(y)))\nreport half = gap / 2\n", built);
+  ASSERT_FALSE(built.diagnostics.has_errors()) << Messages(built.diagnostics);
+  const Program& p = built.program;
+  ASSERT_EQ(p.traces.size(), 1u);
+  EXPECT_EQ(p.traces[0].first, 1);
+  EXPECT_EQ(p.traces[0].count, 3);
+  ASSERT_EQ(p.losses.size(), 1u);
+  const int k = p.losses[0].value.FindInput("trace/0");
+  ASSERT_GE(k, 0);
+  EXPECT_EQ(p.losses[0].value.inputs[static_cast<std::size_t>(k)].type, (Type{Elem::kReal, {3}}));
+  EXPECT_GE(p.losses[0].value.FindInput("solved/y"), 0);
+  ASSERT_EQ(p.expects.size(), 1u);
+  EXPECT_GE(p.expects[0].FindInput("solved/y"), 0);
+  ASSERT_EQ(p.reports.size(), 2u);
+  EXPECT_GE(p.reports[0].FindInput("expect/0"), 0);
+  EXPECT_GE(p.reports[1].FindInput("report/gap"), 0);
+}
+
+// A method that compares values has no derivative: a loss on its answer is refused, one on its start is not.
+TEST(Build, LossesThroughMethodsAreRefused) {
+  const std::string text = "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear then lbfgs(steps = 2)\n";
+  Built through, before, late;
+  BuildText(text, through);
+  EXPECT_NE(Messages(through.diagnostics).find("a loss on the answer of `lbfgs`"), std::string::npos) << Messages(through.diagnostics);
+  BuildText(text + "loss model: objective(step = 0)\n", before);
+  EXPECT_FALSE(before.diagnostics.has_errors()) << Messages(before.diagnostics);
+  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear\nloss objective(step = 1)\n", late);
+  EXPECT_NE(Messages(late.diagnostics).find("there is no step 1"), std::string::npos) << Messages(late.diagnostics);
 }
 
 TEST(Build, EveryProgramBuildsOrIsRefused) {

@@ -295,7 +295,7 @@ TEST(Check, TheLibrarysSetsAreRight) {
       if (set == nullptr) continue;
       // As a file's own set it is checked whole: its body must give back what it takes.
       const std::string text(program.sources.Text(decl.span));
-      const std::string arguments = set->params.empty() ? "" : set->params.size() == 1 ? "(1)" : "(0, 1)";
+      const std::string arguments = std::vector<std::string>{"", "(1)", "(0, 1)", "(0, 1, 2)"}.at(set->params.size());
       const Outcome run = CheckText("dim k = 4\n" + text + "\nvariable y : real[k, k] in " + set->name.text +
                                     arguments + "\nminimize sumsq(y)\n");
       EXPECT_TRUE(run.diagnostics.all().empty()) << Compact(run);

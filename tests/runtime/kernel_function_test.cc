@@ -3,6 +3,7 @@
 // derivatives, mixed derivatives by instance and shared inputs, strided inputs without copies, single precision.
 #include "runtime/kernel_function.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -14,6 +15,7 @@
 #include <thread>
 
 #include "compiler/text.h"
+#include "runtime/kernel_gradient.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -171,6 +173,33 @@ TEST(KernelFunction, RunKernelGivesEveryOutput) {
     EXPECT_EQ(actual[k].scalar_type(), expected[k].scalar_type());
     EXPECT_LT(Distance(actual[k].to(at::kDouble), expected[k].to(at::kDouble)), 1e-12);
   }
+}
+
+// Several outputs, one of them not real, one that varies with nothing of the instance; by a shared input and an instance
+// one; first and second derivatives against LibTorch's.
+TEST(KernelGradient, AnyOutputsToSecondOrder) {
+  const Function f = Parse(
+      "function f\n%0 = input x : instance real[3]\n%1 = input w : shared real[3]\n%2 = mul %0 %1 : real[3]\n"
+      "%3 = sin %2 : real[3]\n%4 = argmax %3 : int\n%5 = mul %1 %1 : real[3]\n%6 = reduce_sum %3 {0} : real\n"
+      "output a %3\noutput b %4\noutput c %5\noutput d %6\n");
+  const std::vector<int> wrt{0, 1};
+  ASSERT_TRUE(KernelGradient::Compilable(f, wrt));
+  const KernelGradient kernel(f, wrt, {});
+  const auto options = at::TensorOptions().dtype(at::kDouble);
+  const std::vector<at::Tensor> inputs{at::randn({19, 3}, options).requires_grad_(true), at::randn({3}, options).requires_grad_(true)};
+  const at::Tensor seed_a = at::randn({19, 3}, options), seed_c = at::randn({3}, options);
+  const auto derivatives = [&](const std::vector<at::Tensor>& out) {
+    // What does not vary has no batch axis by LibTorch; by the kernel it is repeated.
+    const at::Tensor c = out[2].dim() == 2 ? out[2].select(0, 0) : out[2];
+    const at::Tensor total = (out[0] * seed_a).sum() + (c * seed_c).sum() + out[3].mul(out[3]).sum();
+    std::vector<at::Tensor> first = torch::autograd::grad({total}, inputs, {}, true, true);
+    const at::Tensor again = first[0].mul(first[0]).sum() + first[1].sum();
+    for (const at::Tensor& t : torch::autograd::grad({again}, inputs)) first.push_back(t);
+    return first;
+  };
+  const auto actual = derivatives(kernel(inputs)), expected = derivatives(TorchExecute(f, inputs));
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t k = 0; k < actual.size(); ++k) EXPECT_LT(Distance(actual[k], expected[k]), 1e-10) << k;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole files through POSIX calls: the standard library's streams tell neither why they fail nor a file from a folder.
-#include "runtime/cli/text_file.h"
+#include "runtime/text_file.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 #include <cstring>
 #include <memory>
 
-namespace amo::runtime::cli {
+namespace amo::runtime {
 namespace {
 
 constexpr std::size_t kReadLimit = 17u << 20;
@@ -96,4 +96,4 @@ std::string ReplaceTextFile(const std::string& path, const std::string& text) {
   return Problem("write", path, error);
 }
 
-}  // namespace amo::runtime::cli
+}  // namespace amo::runtime

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef AMO_RUNTIME_CLI_TEXT_FILE_H_
-#define AMO_RUNTIME_CLI_TEXT_FILE_H_
+#ifndef AMO_RUNTIME_TEXT_FILE_H_
+#define AMO_RUNTIME_TEXT_FILE_H_
 
 #include <string>
 
 // Whole files, read and replaced.
-namespace amo::runtime::cli {
+namespace amo::runtime {
 
 struct FileText {
   std::string text;
@@ -22,6 +22,6 @@ std::string WhyUnreadable(const std::string& path);
 // link stays one, and what it points to is replaced. Returns what is wrong, or "".
 std::string ReplaceTextFile(const std::string& path, const std::string& text);
 
-}  // namespace amo::runtime::cli
+}  // namespace amo::runtime
 
-#endif  // AMO_RUNTIME_CLI_TEXT_FILE_H_
+#endif  // AMO_RUNTIME_TEXT_FILE_H_

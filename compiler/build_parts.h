@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_COMPILER_BUILD_PARTS_H_
+#define AMO_COMPILER_BUILD_PARTS_H_
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "compiler/build.h"
+#include "compiler/scope.h"
+#include "compiler/simplify.h"
+
+// What the parts of Build share: one function after another is made from the same problem.
+namespace amo::compiler {
+
+struct Parts {
+  const lang::Problem& problem;
+  const Tables& tables;
+  Program& program;
+  lang::Diagnostics& diagnostics;
+
+  // One function; nullopt when a part was refused (the diagnostic stands).
+  template <class F>
+  std::optional<Function> Make(const std::string& name, Scope::Kinds inputs, F body) {
+    Builder b(name);
+    Scope scope(b, problem, tables, program, std::move(inputs), diagnostics);
+    try {
+      if (!body(scope)) return std::nullopt;
+    } catch (const Refused&) {
+      return std::nullopt;
+    }
+    return Simplify(b.Finish());
+  }
+};
+
+// Values that are inputs where everything of an instance is known.
+const Scope::Kinds kSeen = {lang::ValueKind::kData, lang::ValueKind::kParameter, lang::ValueKind::kHidden,
+                            lang::ValueKind::kContext, lang::ValueKind::kVariable};
+
+const lang::ValueDecl* AsVariable(const lang::Problem& problem, const std::string& name);  // null: it is none
+
+void BuildStages(Parts& parts);    // build_stages.cc: model, solve, update and its states
+void BuildSettings(Parts& parts);  // build_stages.cc: train
+void BuildLosses(Parts& parts);    // build_result.cc: losses, reports
+
+}  // namespace amo::compiler
+
+#endif  // AMO_COMPILER_BUILD_PARTS_H_

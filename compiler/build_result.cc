@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Losses and reports: expressions of what a run gives. Each result of a run (an answer, a value after t steps, a mean
+// over the test split) is an input; the runtime runs first and evaluates then.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "compiler/build_parts.h"
+
+namespace amo::compiler {
+namespace {
+
+// The amounts by which a relation fails, flat: max(l - r, 0) for l <= r, |l - r| for l == r, v - project(v) for `in`.
+Term RelationAmounts(Scope& s, const lang::Relation& r) {
+  std::vector<Term> parts;
+  Term last;
+  if (const auto* chain = std::get_if<lang::Compare>(&r.value->node)) {
+    last = s.Eval(*chain->first);
+    for (const auto& [op, e] : chain->rest) {
+      const Term right = s.Eval(*e);
+      const bool greater = op == lang::CompareOp::kGe || op == lang::CompareOp::kGt;
+      const Term gap = s.Sub(s.Real(greater ? right : last), s.Real(greater ? last : right));
+      const bool equality = op == lang::CompareOp::kEq;
+      if (op == lang::CompareOp::kNe) s.Unsupported(r.value->span, "a constraint with `!=`");
+      parts.push_back(equality ? s.Unary(Op::kAbs, gap) : s.Binary(Op::kMax, gap, s.Number(0), e->span, "max"));
+      last = right;
+    }
+  } else {
+    last = s.Eval(*r.value);
+  }
+  if (r.set) parts.push_back(s.Sub(last, s.Project(*r.set, last)));
+  if (parts.empty()) s.Refuse(lang::Code::kRelation, r.value->span, "a constraint needs a relation", "write `==`, `<=`, `>=` or `in`");
+  for (Term& t : parts) t = s.Flat(t);
+  return s.Concat(parts, 0, r.value->span);
+}
+
+// A loss that reads the answer, or a late step, is trained through all refinements up to there; methods that choose
+// their steps by comparing values have no derivative here.
+void RefuseUntrainable(Parts& parts, const Loss& l) {
+  const Program& program = parts.program;
+  const auto reads = [&](const std::string& name) { return l.value.FindInput(name) >= 0; };
+  bool late = std::any_of(program.variables.begin(), program.variables.end(), [&](const Named& v) { return reads(v.name); });
+  for (const Trace& t : program.traces) late = late || (reads(t.input) && t.first + t.count > 1);
+  if (!late) return;
+  for (const Refinement& r : program.model.refinements) {
+    if (r.name == "gradient" || r.name == "iterate") continue;
+    parts.diagnostics
+        .Error(lang::Code::kUnsupported, l.span, fmt::format("a loss on the answer of `{}` cannot be compiled yet: it has no derivative", r.name))
+        .Help("train what `" + r.name + "` starts from: `loss model: objective(step = 0)`");
+    return;
+  }
+}
+
+}  // namespace
+
+Term Scope::Amounts(const lang::Constraint& c) {
+  if (c.index.empty()) {
+    if (c.condition) Unsupported(c.condition->span, "a condition without an index");
+    return RelationAmounts(*this, c.relation);
+  }
+  frames.push_back({});
+  std::vector<int> ids;
+  OpenLoops(c.index, ids);
+  Term t = RelationAmounts(*this, c.relation);
+  if (c.condition) t = Select(Eval(*c.condition), t, Number(0), c.condition->span);
+  frames.pop_back();
+  CloseLoops(ids.size());
+  std::vector<int> axes = t.axes;
+  for (int id : ids) if (!std::count(axes.begin(), axes.end(), id)) axes.push_back(id);
+  std::sort(axes.begin(), axes.end());
+  t = Widen(t, axes, Own(t));
+  t.axes.resize(axes.size() - ids.size());
+  return Flat(t);
+}
+
+Term Scope::InputOnce(const std::string& name, Role role, compiler::Type type) {
+  const int k = b.function().FindInput(name);
+  return Of(k >= 0 ? b.function().inputs[static_cast<std::size_t>(k)].value : b.Input(name, role, std::move(type)));
+}
+
+Term Scope::Solved(const std::string& name, lang::Span at) {
+  const auto v = std::find_if(program.variables.begin(), program.variables.end(), [&](const compiler::Named& n) { return n.name == name; });
+  if (v == program.variables.end()) Refuse(lang::Code::kTypeMismatch, at, fmt::format("`solved` takes a variable, `{}` is none", name));
+  return InputOnce("solved/" + name, Role::kInstance, v->type);
+}
+
+Term Scope::Violation(const std::string& name, lang::Span at) {
+  Term total;
+  for (const lang::Constraint* c : problem.constraints) {
+    if (!name.empty() && c->name.text != name) continue;
+    const Term norm = Norm(Amounts(*c), at);
+    total = total.value.index < 0 ? norm : Add(total, norm);
+  }
+  if (total.value.index < 0) Refuse(lang::Code::kUnknownName, at, fmt::format("there is no constraint `{}`", name));
+  return total;
+}
+
+Term Scope::Regression(lang::Span at) {
+  Term total = Number(0);
+  for (const compiler::Named& v : program.variables) {
+    Term d = Sub(EvalNamed(v.name, at), Solved(v.name, at));
+    total = Add(total, ReduceAll(Op::kReduceSum, Mul(d, d)));
+  }
+  return total;
+}
+
+// NAME(step = t): t a number, or the index of an open binder, plus a number.
+Term Scope::Traced(const std::string& name, const lang::Expr& step) {
+  if (!results) Refuse(lang::Code::kBindingTime, step.span, "`step =` is known to losses and reports only");
+  const Term t = Eval(step);
+  Trace trace;
+  const auto number = TryConstant(step);
+  if (t.index_axis >= 0) {
+    trace.axis = true;
+    trace.first = t.index_offset;
+    trace.count = Extent(t.index_axis);
+  } else if (number && *number == std::floor(*number)) {
+    trace.first = static_cast<std::int64_t>(*number);
+  } else {
+    Unsupported(step.span, "a step that is neither a number nor an index");
+  }
+  if (trace.first + trace.count > 1 && program.model.refinements.empty()) {
+    Refuse(lang::Code::kMissingPart, step.span, fmt::format("there is no step {}: the model has no refinement", trace.first + trace.count - 1),
+           "write `model … then iterate(steps = 0)`, or another refinement");
+  }
+  if (trace.first < 0) Refuse(lang::Code::kDomain, step.span, fmt::format("the step {} lies before the prediction, step 0", trace.first));
+  Builder builder(fmt::format("trace/{}", program.traces.size()));
+  Scope inner(builder, problem, tables, program, inputs_, diagnostics);
+  const Term value = inner.EvalNamed(name, step.span);
+  builder.Output("value", value.value);
+  trace.value = Simplify(builder.Finish());
+  const compiler::Type own = trace.value.type(trace.value.outputs[0].value);
+  trace.input = trace.value.name;
+  for (const Trace& known : program.traces) {  // one input for what is read twice
+    if (known.first == trace.first && known.count == trace.count && known.axis == trace.axis && traced_names_[known.input] == name) {
+      trace.input = known.input;
+    }
+  }
+  compiler::Type type = own;
+  if (trace.axis) type.shape.insert(type.shape.begin(), trace.count);
+  const std::string input = trace.input;
+  if (input == trace.value.name) {
+    program.traces.push_back(std::move(trace));
+    traced_names_[input] = name;
+  }
+  Term result = InputOnce(input, Role::kInstance, type);
+  if (t.index_axis >= 0) result.axes = {t.index_axis};
+  return result;
+}
+
+Term Scope::Expect(const lang::Expr& e) {
+  Builder builder(fmt::format("expect/{}", program.expects.size()));
+  Scope inner(builder, problem, tables, program, kSeen, diagnostics);
+  inner.results = true;
+  const Term value = inner.Real(inner.Eval(e));
+  builder.Output("value", value.value);
+  const Shape own = builder.shape(value.value);
+  program.expects.push_back(Simplify(builder.Finish()));
+  return InputOnce(program.expects.back().name, Role::kShared, {Elem::kReal, own});
+}
+
+void BuildLosses(Parts& parts) {
+  Program& program = parts.program;
+  const lang::Problem& problem = parts.problem;
+  for (std::size_t k = 0; k < problem.losses.size(); ++k) {
+    const lang::LossDecl& loss = *problem.losses[k];
+    if (!loss.value) continue;
+    auto f = parts.Make(fmt::format("loss/{}", k), kSeen, [&](Scope& s) {
+      s.results = true;
+      if (loss.estimator) s.Unsupported(loss.estimator->span, "`by`");
+      const Term value = s.Real(s.Eval(*loss.value));
+      if (!s.Own(value).empty()) s.Refuse(lang::Code::kNotScalar, loss.value->span, "a loss is a single number", "sum it up, or take its mean");
+      s.b.Output("loss", value.value);
+      return true;
+    });
+    if (!f) continue;
+    Loss out{{}, std::move(*f), false, loss.value->span};
+    for (const lang::Ident& owner : loss.owners) out.owners.push_back(owner.text);
+    const auto* name = std::get_if<lang::Name>(&loss.value->node);
+    out.objective = name && name->name.text == "objective";
+    program.losses.push_back(std::move(out));
+  }
+  if (problem.losses.empty() && program.objective) {
+    Loss out{{}, *program.objective, true, problem.objectives[0]->value->span};
+    out.value.name = "loss/0";
+    program.losses.push_back(std::move(out));
+  }
+  for (const Loss& l : program.losses) RefuseUntrainable(parts, l);
+  for (const lang::ReportDecl* r : problem.reports) {
+    auto f = parts.Make("report/" + r->name.text, {lang::ValueKind::kData, lang::ValueKind::kParameter}, [&](Scope& s) {
+      s.in_report = true;
+      s.b.Output("report", s.Real(s.Eval(*r->value)).value);
+      return true;
+    });
+    if (f) program.reports.push_back(std::move(*f));
+  }
+}
+
+}  // namespace amo::compiler

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// `amo solve`: the reference solver of a program on given or drawn contexts.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+
+#include "runtime/cli/command.h"
+#include "runtime/cli/exit_code.h"
+#include "runtime/cli/progress.h"
+#include "runtime/cli/run_options.h"
+#include "runtime/cli/terminal.h"
+#include "runtime/reference.h"
+#include "runtime/tensor_array.h"
+
+namespace amo::runtime::cli {
+namespace {
+
+// The first hidden value that solving reads and the contexts do not give; "" when there is none.
+std::string MissingHidden(const Problem& problem, const Values& values) {
+  const compiler::Program& p = problem.program;
+  for (const auto* function : {&p.objective, &p.solve.predict, &p.update, &p.project}) {
+    if (!*function) continue;
+    for (const compiler::Input& in : (*function)->inputs) {
+      const auto is = [&](const compiler::Named& h) { return h.name == in.name; };
+      if (std::any_of(p.hidden.begin(), p.hidden.end(), is) && !values.count(in.name)) return in.name;
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+int RunSolve(const Arguments& arguments) {
+  ProgramChoice program;
+  RunChoice run;
+  std::string contexts, out;
+  std::int64_t instances = 100, seed = 1;
+  std::optional<double> tolerance;
+  const auto app = MakeCommandLine("solve", "Solves instances of a program with its reference solver.",
+                                   "amo solve portfolio.amo --context days.npz -o weights.npz");
+  AddProgramOptions(*app, program);
+  const auto context =
+      app->add_option("--context", contexts, "a file with the contexts, [B, ...] each; else they are drawn")
+          ->type_name("PATH");
+  app->add_option("-n,--instances", instances, "how many are drawn; else 100")->type_name("N")->excludes(context);
+  app->add_option("--seed", seed, "of the draws; else 1")->type_name("N");
+  app->add_option("--tolerance", tolerance, "over the method's own")->type_name("NUMBER");
+  app->add_option("-o,--output", out, "where the answers go: .npz .safetensors .csv .npy")->type_name("PATH");
+  AddRunOptions(*app, run);
+  if (const auto code = ReadCommandLine(*app, arguments)) return *code;
+  if (const auto code = ApplyRunOptions(*app, run)) return *code;
+  if (instances < 1 || instances > kMostInstances) return WrongUse(*app, "`--instances` lies between 1 and 10^9");
+  if (tolerance && !(*tolerance > 0)) return WrongUse(*app, "`--tolerance` is above 0");
+
+  Opened opened;
+  std::optional<Problem> problem;
+  if (const int code = OpenProblemFile(program, run, opened, problem); code != kOk) return code;
+  if (!problem->program.objective || problem->program.variables.empty()) {
+    return Fail(run, "there is nothing to solve: the program has no objective of a variable", kProgramErrors);
+  }
+  std::vector<std::string> read = FilesOf(program, opened);
+  read.push_back(contexts);
+  const Result<AnswerFile> file = AnswerFile::Reserve(out, *problem, read, {"status", "iterations"});
+  if (!file.ok()) return Fail(run, file.message(), kFiles);
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));
+  Values values;
+  if (contexts.empty()) {
+    values = Sample(*problem, instances, Split::kTest, g);
+  } else {
+    Result<Values> given = ReadContextFile(*problem, contexts, instances);
+    if (!given.ok()) return Fail(run, given.message(), kFiles);
+    values = std::move(*given);
+    if (const std::string hidden = MissingHidden(*problem, values); !hidden.empty()) {
+      return Fail(run,
+                  fmt::format("file `{}`: the hidden value `{}`, which solving needs, is missing", contexts, hidden),
+                  kFiles);
+    }
+  }
+  values.merge(DrawRandoms(*problem, instances, g));
+  at::Generator start = at::make_generator<at::CPUGeneratorImpl>(0);
+  values.merge(InitialLearned(*problem, start));
+
+  Progress bar("solving", run.json);
+  ReferenceOptions options;
+  options.tolerance = tolerance.value_or(0);
+  options.progress = [&](std::int64_t done) { bar.Show(done, instances, ""); };
+  const auto begun = std::chrono::steady_clock::now();
+  const ReferenceSummary s = SolveReference(*problem, values, instances, options);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+  bar.Finish();
+
+  Values all = values;
+  for (const auto& [name, t] : s.variables) all[name] = t;
+  const Certificate certificate = Certify(*problem, all, instances);
+  const std::int64_t not_finite = CountNotFinite(*problem, s.variables, certificate, instances);
+  std::map<std::string, std::int64_t> counts;
+  std::vector<std::int64_t> codes;
+  for (SolveStatus status : s.status) {
+    ++counts[std::string(NameOf(status))];
+    codes.push_back(static_cast<std::int64_t>(status));
+  }
+  const std::vector<double> iterations(s.iterations.begin(), s.iterations.end());
+  const Spread steps = SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble)));
+  const Result<Done> written =
+      file->Write(s.variables, certificate,
+                  {ToArray("status", at::tensor(codes, at::TensorOptions(at::kLong))),
+                   ToArray("iterations", at::tensor(s.iterations, at::TensorOptions(at::kLong)))});
+  if (!written.ok()) return Fail(run, written.message(), kFiles);
+  if (run.json) {
+    nlohmann::ordered_json json = FrontJson(program, opened, kOk);
+    json["instances"] = instances, json["solver"] = ReferenceName(*problem), json["seconds"] = seconds;
+    json["status"] = counts;
+    json["iterations"] = SpreadJson(steps);
+    json["certificate"] = CertificateJson(certificate);
+    json["not_finite"] = not_finite;
+    json["output"] = out;
+    Print(ToText(json));
+    return kOk;
+  }
+  std::string text = fmt::format("{} instances by {}, {}\n", instances, ReferenceName(*problem), TimeText(seconds));
+  for (const auto& [name, count] : counts) text += fmt::format("  {:<24}{:>12}\n", name, count);
+  text += fmt::format("  {:<24}{:>12}  (median {}, max {})\n", "iterations", NumberText(steps.mean),
+                      NumberText(steps.median), NumberText(steps.max));
+  text += CertificateText(certificate);
+  if (not_finite > 0) text += fmt::format("  {:<24}{:>12}\n", "not finite, left out", not_finite);
+  if (!out.empty()) text += fmt::format("{}: written\n", out);
+  Print(text);
+  return kOk;
+}
+
+}  // namespace amo::runtime::cli

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kernels made at their first use.
+#include "runtime/function_kernels.h"
+
+#include <algorithm>
+
+namespace amo::runtime {
+
+namespace {
+
+bool HasWeights(const compiler::Function& function) {
+  return std::any_of(function.inputs.begin(), function.inputs.end(),
+                     [](const compiler::Input& in) { return in.name.starts_with("weight/"); });
+}
+
+}  // namespace
+
+const compiler::Kernel* FunctionKernels::Find(const compiler::Function& function) {
+  const std::lock_guard lock(mutex_);
+  const auto known = kernels_.find(function.name);
+  if (known != kernels_.end()) return known->second.get();
+  std::unique_ptr<compiler::Kernel>& kernel = kernels_[function.name];
+  if (!HasWeights(function) && compiler::Uncompilable(function).empty()) {
+    kernel = std::make_unique<compiler::Kernel>(
+        compiler::Compile(function, {.precision = precision_, .cache_folder = compiler::KernelCacheFolder()}));
+  }
+  return kernel.get();
+}
+
+const KernelGradient* FunctionKernels::FindGradient(const compiler::Function& function, const std::vector<int>& wrt) {
+  const std::lock_guard lock(mutex_);
+  std::string key = function.name;
+  for (const int k : wrt) key += " " + std::to_string(k);
+  const auto known = gradients_.find(key);
+  if (known != gradients_.end()) return known->second.get();
+  std::unique_ptr<KernelGradient>& gradient = gradients_[key];
+  if (!HasWeights(function) && KernelGradient::Compilable(function, wrt)) {
+    const compiler::KernelOptions options{.precision = precision_, .cache_folder = compiler::KernelCacheFolder()};
+    gradient = std::make_unique<KernelGradient>(function, wrt, options);
+  }
+  return gradient.get();
+}
+
+}  // namespace amo::runtime

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_RUNTIME_FUNCTION_KERNELS_H_
+#define AMO_RUNTIME_FUNCTION_KERNELS_H_
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "compiler/ir.h"
+#include "compiler/kernel.h"
+#include "runtime/kernel_gradient.h"
+
+// The kernels of one program's functions, compiled when they are first asked for. Functions are known by their names,
+// which are unique in a program.
+namespace amo::runtime {
+
+class FunctionKernels {
+ public:
+  explicit FunctionKernels(compiler::Precision precision) : precision_(precision) {}
+
+  // Null where the function cannot be compiled, or has weights: LibTorch's matrix products are the better ones there.
+  const compiler::Kernel* Find(const compiler::Function& function);
+
+  // The same under autograd, with derivatives by the inputs `wrt`.
+  const KernelGradient* FindGradient(const compiler::Function& function, const std::vector<int>& wrt);
+
+ private:
+  compiler::Precision precision_;
+  std::mutex mutex_;
+  std::map<std::string, std::unique_ptr<compiler::Kernel>> kernels_;
+  std::map<std::string, std::unique_ptr<KernelGradient>> gradients_;
+};
+
+}  // namespace amo::runtime
+
+#endif  // AMO_RUNTIME_FUNCTION_KERNELS_H_

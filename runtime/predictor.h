@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_RUNTIME_PREDICTOR_H_
+#define AMO_RUNTIME_PREDICTOR_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "runtime/problem.h"
+
+// The model of a program as a list of stages, (context, y) → y: the prediction, projected onto the variables' sets, then
+// the refinements step by step. Training, evaluation and deployment run the same list.
+namespace amo::runtime {
+
+struct ModelRun {
+  Values bare;    // the prediction before its projection
+  Values projected;  // and after it: step 0
+  Values answer;  // each variable, and each state, after the model's own steps
+  Values traces;  // by Trace::input: the values asked for
+};
+
+struct RunOptions {
+  std::vector<const compiler::Trace*> traces;
+  bool answer = true;  // false: no further than the traces need
+};
+
+// `values`: contexts, what is learned, randoms; hidden values where a trace reads them. Recorded for derivatives where
+// something in `values` asks for that; methods of solver.h as refinements are not.
+ModelRun RunModel(const Problem& problem, const Values& values, std::int64_t batch, const RunOptions& options = {});
+
+// The number of refinement steps that the model takes.
+std::int64_t ModelSteps(const Problem& problem);
+
+}  // namespace amo::runtime
+
+#endif  // AMO_RUNTIME_PREDICTOR_H_

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference solver: a start, then methods, in chunks of instances.
+#include "runtime/reference.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "compiler/check.h"
+
+namespace amo::runtime {
+namespace {
+
+// The methods that run, in order: those written, else one that fits the sets.
+std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
+  const compiler::Program& p = problem.program;
+  if (p.solve.written) return p.solve.refinements;
+  const bool free = !p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
+    const compiler::Node& n = p.project->node(o.value);
+    return n.op == compiler::Op::kInput;
+  });
+  return {{!p.manifolds.empty() ? "riemannian_gradient" : free ? "lbfgs" : "projected_gradient", {}, {}}};
+}
+
+SolveOptions OptionsOf(const compiler::Refinement& r, const ReferenceOptions& o) {
+  SolveOptions s;
+  s.seed = o.seed;
+  const auto set = [&](const char* key, auto& value) {
+    const auto it = r.settings.find(key);
+    if (it != r.settings.end()) value = static_cast<std::remove_reference_t<decltype(value)>>(it->second);
+  };
+  set("tol", s.tolerance);
+  set("steps", s.steps);
+  set("rate", s.rate);
+  set("momentum", s.momentum);
+  set("memory", s.memory);
+  if (o.tolerance > 0) s.tolerance = o.tolerance;
+  return s;
+}
+
+// The file's own iteration, to a tolerance or for its number of steps.
+SolveSummary Iterate(const Instances& instances, const at::Tensor& start, const SolveOptions& o) {
+  const Problem& p = instances.problem();
+  at::Tensor y = start;
+  Values all = instances.values();
+  if (!p.program.states.empty()) {
+    for (auto& [name, t] : Evaluate(p, *p.program.state_function, all)) all[name] = t;
+    for (const compiler::Named& s : p.program.states) {
+      if (all.at(s.name).dim() == static_cast<std::int64_t>(s.type.shape.size())) {
+        std::vector<std::int64_t> sizes{instances.batch()};
+        sizes.insert(sizes.end(), s.type.shape.begin(), s.type.shape.end());
+        all[s.name] = all.at(s.name).expand(sizes);
+      }
+    }
+  }
+  SolveSummary summary;
+  at::Tensor moved = at::zeros({instances.batch()}, y.options());
+  summary.iterations.assign(static_cast<std::size_t>(instances.batch()), 0);
+  for (std::int64_t k = 0; k < o.steps; ++k) {
+    for (auto& [name, t] : instances.Split(y)) all[name] = t;
+    const Values next = Evaluate(p, *p.program.update, all);
+    Values variables;
+    for (const compiler::Named& v : p.program.variables) variables[v.name] = next.count(v.name) ? next.at(v.name) : all.at(v.name);
+    for (const compiler::Named& s : p.program.states) if (next.count(s.name)) all[s.name] = next.at(s.name);
+    const at::Tensor y1 = instances.Project(instances.Join(variables));
+    moved = (y1 - y).abs().amax(1);
+    y = y1;
+    const at::Tensor open = moved.gt(o.tolerance).contiguous();
+    for (std::int64_t i = 0; i < instances.batch(); ++i) summary.iterations[static_cast<std::size_t>(i)] += open.data_ptr<bool>()[i];
+    if (!open.any().item<bool>()) break;
+  }
+  summary.y = y;
+  summary.residual = moved;
+  summary.objective = p.program.objective ? instances.Value(y) : at::zeros({instances.batch()}, y.options());
+  const at::Tensor solved = moved.le(o.tolerance).contiguous();
+  for (std::int64_t i = 0; i < instances.batch(); ++i) {
+    summary.status.push_back(solved.data_ptr<bool>()[i] ? SolveStatus::kSolved : SolveStatus::kStepLimit);
+  }
+  return summary;
+}
+
+SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64_t batch, const ReferenceOptions& o,
+                        const Values* start) {
+  const Instances instances(problem, values, batch);
+  Values begin;
+  if (start) {
+    begin = *start;
+  } else {
+    AMO_CHECK(problem.program.solve.predict.has_value());
+    begin = Evaluate(problem, *problem.program.solve.predict, values);
+    for (const compiler::Named& v : problem.program.variables) {
+      at::Tensor& t = begin.at(v.name);
+      std::vector<std::int64_t> sizes{batch};
+      sizes.insert(sizes.end(), v.type.shape.begin(), v.type.shape.end());
+      t = t.expand(sizes).to(problem.dtype);
+    }
+  }
+  SolveSummary done;
+  done.y = instances.Project(instances.Join(begin).contiguous());
+  std::vector<std::int64_t> iterations(static_cast<std::size_t>(batch), 0);
+  const std::vector<compiler::Refinement> methods = MethodsOf(problem);
+  for (const compiler::Refinement& r : methods) {
+    const MethodRow* method = FindMethod(r.name);
+    AMO_CHECK(method || r.name == "iterate", "(%s)", r.name.c_str());
+    const SolveOptions options = OptionsOf(r, o);
+    done = method ? method->run(instances, done.y, options) : Iterate(instances, done.y, options);
+    for (std::size_t i = 0; i < iterations.size(); ++i) iterations[i] += done.iterations[i];
+  }
+  if (methods.empty()) {  // `solve NAME = EXPR`: an answer
+    const Instances::Point point = instances(done.y);
+    done.objective = point.value;
+    done.residual = instances.Residual(done.y, point.gradient);
+    done.status.assign(static_cast<std::size_t>(batch), SolveStatus::kSolved);
+  }
+  done.iterations = std::move(iterations);
+  return done;
+}
+
+}  // namespace
+
+std::string ReferenceName(const Problem& problem) {
+  std::string name;
+  for (const compiler::Refinement& r : MethodsOf(problem)) name += (name.empty() ? "" : ", then ") + r.name;
+  return name.empty() ? "the file's own answer" : name;
+}
+
+ReferenceSummary SolveReference(const Problem& problem, const Values& values, std::int64_t batch,
+                                const ReferenceOptions& options, const Values* start) {
+  const c10::NoGradGuard no_grad;
+  ReferenceSummary all;
+  std::vector<at::Tensor> y, objective, residual;
+  const Instances whole(problem, values, batch);
+  for (std::int64_t from = 0; from < batch || from == 0; from += options.chunk) {
+    const std::int64_t count = std::min(options.chunk, batch - from);
+    const at::Tensor rows = at::arange(from, from + count, at::TensorOptions(at::kLong));
+    const Instances chunk = count == batch ? whole : whole.Select(rows);
+    Values part;
+    if (start) for (const auto& [name, t] : *start) part[name] = t.narrow(0, from, count);
+    SolveSummary s = SolveChunk(problem, chunk.values(), count, options, start ? &part : nullptr);
+    y.push_back(s.y), objective.push_back(s.objective), residual.push_back(s.residual);
+    all.status.insert(all.status.end(), s.status.begin(), s.status.end());
+    all.iterations.insert(all.iterations.end(), s.iterations.begin(), s.iterations.end());
+    if (options.progress) options.progress(from + count);
+    if (batch == 0) break;
+  }
+  all.variables = whole.Split(at::cat(y, 0));
+  all.objective = at::cat(objective, 0), all.residual = at::cat(residual, 0);
+  return all;
+}
+
+}  // namespace amo::runtime

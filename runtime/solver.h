@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_RUNTIME_SOLVER_H_
+#define AMO_RUNTIME_SOLVER_H_
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include "runtime/instances.h"
+
+// Classical methods, batched: every instance has its own step lengths, converges, fails or stops on its own. Each method
+// is one file (lbfgs.cc, adam.cc, …) and one row of the table; `solve`, the refinements of a model and the fallback use it.
+namespace amo::runtime {
+
+enum class SolveStatus : std::uint8_t {
+  kSolved,     // the residual is within the tolerance
+  kStepLimit,  // all steps were taken
+  kStalled,    // no step lowers the objective any more in this precision
+  kNotFinite,  // the objective is not finite at the start
+};
+std::string_view NameOf(SolveStatus status);  // "solved", "step limit", "stalled", "not finite"
+
+// Every setting of every method; a method reads those that its row of the table names.
+struct SolveOptions {
+  double tolerance = 1e-8;      // tol: on Instances::Residual
+  std::int64_t steps = 1000;    // steps
+  double rate = 1e-2;           // rate: step length of adam, gradient
+  double momentum = 0.9;        // momentum (adam: beta 1)
+  std::int64_t memory = 10;     // memory: pairs of lbfgs; of the nonmonotone line search of projected_gradient
+  std::uint64_t seed = 0;       // of redrawn randoms
+};
+
+struct SolveSummary {
+  at::Tensor y;                             // [B, n]
+  at::Tensor objective, residual;           // [B]
+  std::vector<SolveStatus> status;          // by instance
+  std::vector<std::int64_t> iterations;
+};
+
+// `start` [B, n] is projected first.
+using Method = SolveSummary (*)(const Instances& instances, const at::Tensor& start, const SolveOptions& options);
+
+SolveSummary ProjectedGradient(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary Lbfgs(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary RiemannianGradient(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary Adam(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary GradientDescent(const Instances&, const at::Tensor& start, const SolveOptions&);
+
+struct MethodRow {
+  std::string_view name;                   // as written after `then`
+  Method run;
+  std::span<const std::string_view> settings;  // the keywords it reads
+  bool keeps_sets;                         // its iterates stay in the variables' sets
+};
+std::span<const MethodRow> Methods();
+const MethodRow* FindMethod(std::string_view name);  // null: there is none
+
+}  // namespace amo::runtime
+
+#endif  // AMO_RUNTIME_SOLVER_H_

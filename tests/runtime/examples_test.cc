@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every example builds, and its objective, gradient and Hessian-vector product are the same by the interpreter, the
+// compiled kernel, LibTorch and (the first two of them) central differences, on random inputs.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "compiler/derive.h"
+#include "compiler/interpret.h"
+#include "compiler/kernel.h"
+#include "compiler/simplify.h"
+#include "lang/check.h"
+#include "runtime/kernel_function.h"
+#include "runtime/open.h"
+#include "runtime/torch_execute.h"
+
+namespace amo::runtime {
+namespace {
+
+using compiler::Elem;
+using compiler::Function;
+using compiler::Role;
+
+constexpr std::int64_t kBatch = 3;
+
+std::vector<std::string> Examples() {
+  std::vector<std::string> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("examples")) {
+    if (entry.path().extension() == ".amo") files.push_back(entry.path().string());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+// The tables that examples name, as types: the test needs no data.
+compiler::Tables Types() {
+  return {{"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
+          {"sphere8.npz", {{"z", {Elem::kReal, {4, 3}}}, {"alpha", {Elem::kReal, {4}}}}}};
+}
+
+// Positive entries of moderate size suit every example: images, weights, logarithms of deviations.
+std::vector<at::Tensor> Inputs(const Function& f, at::Generator& g) {
+  std::vector<at::Tensor> inputs;
+  for (const compiler::Input& in : f.inputs) {
+    std::vector<std::int64_t> sizes = in.type.shape;
+    if (in.role == Role::kInstance) sizes.insert(sizes.begin(), kBatch);
+    at::Tensor t = at::empty(sizes, at::TensorOptions(at::kDouble)).uniform_(0.1, 0.9, g);
+    if (in.name.starts_with("weight/")) t = (t - 0.5) * 0.2;
+    inputs.push_back(in.type.elem == Elem::kReal ? t : t.gt(0.5).to(at::kLong));
+  }
+  return inputs;
+}
+
+std::vector<compiler::Tensor> Instance(const Function& f, const std::vector<at::Tensor>& inputs, std::int64_t b) {
+  std::vector<compiler::Tensor> one;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const at::Tensor t = (f.inputs[k].role == Role::kInstance ? inputs[k].select(0, b) : inputs[k]).to(at::kDouble).contiguous();
+    one.push_back({f.inputs[k].type, {t.data_ptr<double>(), t.data_ptr<double>() + t.numel()}});
+  }
+  return one;
+}
+
+// |a - b| of an output, over 1 + |a|, at most: rounding of sums of a thousand terms.
+void ExpectSame(const compiler::Tensor& a, at::Tensor b, bool batched, std::int64_t instance, const std::string& what) {
+  if (batched) b = b.select(0, instance);
+  b = b.to(at::kDouble).contiguous();
+  ASSERT_EQ(static_cast<std::size_t>(b.numel()), a.data.size()) << what;
+  double scale = 1, worst = 0;
+  for (const double x : a.data) scale = std::max(scale, std::fabs(x));
+  for (std::size_t i = 0; i < a.data.size(); ++i) worst = std::max(worst, std::fabs(a.data[i] - b.data_ptr<double>()[i]));
+  EXPECT_LT(worst, 1e-10 * scale) << what;
+}
+
+class Example : public testing::TestWithParam<std::string> {};
+
+TEST_P(Example, ThreeExecutorsAndDifferencesAgree) {
+  ProgramChoice choice;
+  choice.file = GetParam();
+  choice.types = Types();
+  Opened opened;
+  ASSERT_EQ(Open(choice, Stage::kData, opened), OpenStatus::kOk) << opened.error;
+  ASSERT_TRUE(opened.built.objective.has_value());
+  const Function& f = *opened.built.objective;
+  std::vector<int> wrt;
+  for (const compiler::Named& v : opened.built.variables) wrt.push_back(f.FindInput(v.name));
+  const Function gradient = compiler::Simplify(compiler::Gradient(f, wrt));
+  const Function product = compiler::Simplify(compiler::HessianVector(f, wrt));
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{17});
+  for (const Function* function : {&f, &gradient, &product}) {
+    const std::string what = GetParam() + ", " + function->name;
+    const std::vector<at::Tensor> inputs = Inputs(*function, g);
+    const std::vector<at::Tensor> by_torch = TorchExecute(*function, inputs);
+    std::vector<at::Tensor> by_kernel;
+    if (compiler::Uncompilable(*function).empty()) by_kernel = RunKernel(compiler::Compile(*function, {}), *function, inputs);
+    EXPECT_FALSE(by_kernel.empty()) << what << " has no kernel";
+    const std::vector<bool> varies = compiler::VariesByInstance(*function);
+    for (std::int64_t b = 0; b < kBatch; ++b) {
+      const std::vector<compiler::Tensor> judge = compiler::Interpret(*function, Instance(*function, inputs, b));
+      for (std::size_t k = 0; k < judge.size(); ++k) {
+        const bool batched = varies[static_cast<std::size_t>(function->outputs[k].value.index)];
+        ExpectSame(judge[k], by_torch[k], batched, b, what + " by LibTorch, " + function->outputs[k].name);
+        if (!by_kernel.empty()) ExpectSame(judge[k], by_kernel[k], true, b, what + " by the kernel, " + function->outputs[k].name);
+      }
+    }
+  }
+  // The gradient along a direction, and the product with it, against differences of values and of gradients.
+  const std::vector<at::Tensor> inputs = Inputs(product, g);
+  std::vector<compiler::Tensor> at = Instance(product, inputs, 0);
+  const std::size_t own = f.inputs.size();
+  const auto moved = [&](double h) {
+    std::vector<compiler::Tensor> x(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(own));
+    for (std::size_t k = 0; k < wrt.size(); ++k) {
+      for (std::size_t i = 0; i < at[own + k].data.size(); ++i) x[static_cast<std::size_t>(wrt[k])].data[i] += h * at[own + k].data[i];
+    }
+    return compiler::Interpret(gradient, x);
+  };
+  const double h = 1e-5;
+  const auto plus = moved(h), minus = moved(-h), here = compiler::Interpret(product, at);
+  double slope = 0, scale = 1;
+  for (std::size_t k = 0; k < wrt.size(); ++k) {
+    for (std::size_t i = 0; i < at[own + k].data.size(); ++i) slope += here[1 + k].data[i] * at[own + k].data[i];
+    for (const double d : here[1 + wrt.size() + k].data) scale = std::max(scale, std::fabs(d));
+  }
+  EXPECT_NEAR((plus[0].data[0] - minus[0].data[0]) / (2 * h), slope, 1e-6 * std::max({1.0, std::fabs(slope), std::fabs(plus[0].data[0])}));
+  for (std::size_t k = 0; k < wrt.size(); ++k) {
+    for (std::size_t i = 0; i < at[own + k].data.size(); ++i) {
+      EXPECT_NEAR((plus[1 + k].data[i] - minus[1 + k].data[i]) / (2 * h), here[1 + wrt.size() + k].data[i], 1e-5 * scale) << i;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Examples, Example, testing::ValuesIn(Examples()), [](const testing::TestParamInfo<std::string>& info) {
+  return std::filesystem::path(info.param).stem().string();
+});
+
+}  // namespace
+}  // namespace amo::runtime
