@@ -32,19 +32,37 @@ void Initialize() {
   });
 }
 
-std::unique_ptr<llvm::TargetMachine> NewMachine() {
-  Initialize();
-  const std::string triple = llvm::sys::getProcessTriple();
-  std::string error;
-  const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, error);
-  AMO_CHECK(target, "(%s)", error.c_str());
-  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(triple, TheHost().cpu, TheHost().features, {},
-                                                                          llvm::Reloc::PIC_, llvm::CodeModel::Small,
-                                                                          llvm::CodeGenOptLevel::Default, true));
+// Every target that this LLVM has.
+void InitializeAll() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    llvm::InitializeAllTargetInfos();
+    llvm::InitializeAllTargets();
+    llvm::InitializeAllTargetMCs();
+    llvm::InitializeAllAsmPrinters();
+  });
 }
 
-std::string Emit(llvm::Module& module, llvm::CodeGenFileType type) {
-  const auto machine = NewMachine();
+const llvm::Target* Find(const Target& target, std::string& error) {
+  if (target.triple == TheHost().triple) {
+    Initialize();
+  } else {
+    InitializeAll();
+  }
+  return llvm::TargetRegistry::lookupTarget(target.triple, error);
+}
+
+std::unique_ptr<llvm::TargetMachine> NewMachine(const Target& target) {
+  std::string error;
+  const llvm::Target* found = Find(target, error);
+  AMO_CHECK(found, "(%s)", error.c_str());
+  return std::unique_ptr<llvm::TargetMachine>(
+      found->createTargetMachine(target.triple, target.cpu, target.features, {}, llvm::Reloc::PIC_,
+                                 llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
+}
+
+std::string Emit(llvm::Module& module, const Target& target, llvm::CodeGenFileType type) {
+  const auto machine = NewMachine(target);
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream out(bytes);
   llvm::legacy::PassManager passes;
@@ -59,6 +77,7 @@ std::string Emit(llvm::Module& module, llvm::CodeGenFileType type) {
 const Host& TheHost() {
   static const Host host = [] {
     Host h;
+    h.triple = llvm::sys::getProcessTriple();
     h.cpu = llvm::sys::getHostCPUName().str();
     h.llvm_version = LLVM_VERSION_STRING;
     const llvm::StringMap<bool> features = llvm::sys::getHostCPUFeatures();
@@ -73,14 +92,19 @@ const Host& TheHost() {
   return host;
 }
 
-void SetTarget(llvm::Module& module) {
-  const auto machine = NewMachine();
+std::string WhyNoCode(const Target& target) {
+  std::string error;
+  return Find(target, error) ? "" : error;
+}
+
+void SetTarget(llvm::Module& module, const Target& target) {
+  const auto machine = NewMachine(target);
   module.setTargetTriple(machine->getTargetTriple().str());
   module.setDataLayout(machine->createDataLayout());
   for (llvm::Function& f : module) {
     if (f.isDeclaration()) continue;
-    f.addFnAttr("target-cpu", TheHost().cpu);
-    f.addFnAttr("target-features", TheHost().features);
+    f.addFnAttr("target-cpu", target.cpu);
+    f.addFnAttr("target-features", target.features);
     f.addFnAttr("prefer-vector-width", "512");
   }
   std::string text;
@@ -88,8 +112,8 @@ void SetTarget(llvm::Module& module) {
   AMO_CHECK(!llvm::verifyModule(module, &out), "(%s)", text.c_str());
 }
 
-void Optimize(llvm::Module& module) {
-  const auto machine = NewMachine();
+void Optimize(llvm::Module& module, const Target& target) {
+  const auto machine = NewMachine(target);
   llvm::PipelineTuningOptions tuning;
   tuning.LoopVectorization = tuning.SLPVectorization = tuning.LoopInterleaving = false;
   llvm::LoopAnalysisManager loops;
@@ -105,9 +129,13 @@ void Optimize(llvm::Module& module) {
   builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O1).run(module, modules);
 }
 
-std::string EmitObject(llvm::Module& module) { return Emit(module, llvm::CodeGenFileType::ObjectFile); }
+std::string EmitObject(llvm::Module& module, const Target& target) {
+  return Emit(module, target, llvm::CodeGenFileType::ObjectFile);
+}
 
-std::string EmitAssembly(llvm::Module& module) { return Emit(module, llvm::CodeGenFileType::AssemblyFile); }
+std::string EmitAssembly(llvm::Module& module) {
+  return Emit(module, TheHost(), llvm::CodeGenFileType::AssemblyFile);
+}
 
 Loaded LoadObject(std::string_view object, const char* symbol) {
   Initialize();

@@ -8,19 +8,25 @@
 #include <string>
 #include <string_view>
 
-// The machine we compile for (the one we run on), the optimizer, and the loading of objects.
+// The machines we compile for (the one we run on, unless told otherwise), the optimizer, and the loading of objects.
 namespace amo::compiler {
 
-struct Host {
-  std::string cpu, features, llvm_version;
+struct Target {
+  std::string triple, cpu, features;  // LLVM's names
   int vector_bytes = 16;
+};
+struct Host : Target {
+  std::string llvm_version;
 };
 const Host& TheHost();
 
+// Why LLVM has no code for a target, or "".
+std::string WhyNoCode(const Target& target);
+
 // Sets the target of a module and of its functions; to be done before Optimize.
-void SetTarget(llvm::Module& module);
-void Optimize(llvm::Module& module);
-std::string EmitObject(llvm::Module& module);
+void SetTarget(llvm::Module& module, const Target& target = TheHost());
+void Optimize(llvm::Module& module, const Target& target = TheHost());
+std::string EmitObject(llvm::Module& module, const Target& target = TheHost());
 std::string EmitAssembly(llvm::Module& module);
 
 // Code in memory; it lives as long as `owner`.

@@ -53,6 +53,9 @@ std::pair<std::string, std::string> SplitSet(const std::string& text) {
 OpenStatus Open(const ProgramChoice& choice, Stage last, Opened& opened) {
   if (choice.texts.empty()) {
     opened.error = WhyUnreadable(choice.file);
+    if (opened.error.empty() && choice.file.ends_with(".amoz")) {
+      opened.error = fmt::format("`{}` is a trained model, not a program: `amo eval` and `amo predict` take it", choice.file);
+    }
     if (!opened.error.empty()) return OpenStatus::kFiles;
     opened.program = lang::Load(choice.file, opened.diagnostics);
   } else {

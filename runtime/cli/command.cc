@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"fmt", "lay programs out", RunFmt},
     {"explain", "tell what a program means to amo, or what a diagnostic code means", RunExplain},
     {"dump", "print one step of the compilation", RunDump},
+    {"export", "write a problem's functions as an object file and a C header", RunExport},
     {"solve", "solve instances with the reference solver", nullptr},
     {"train", "train a model that predicts solutions", nullptr},
     {"eval", "compare a trained model with the solver", nullptr},

@@ -25,6 +25,7 @@ int RunCheck(const Arguments& arguments);
 int RunFmt(const Arguments& arguments);
 int RunExplain(const Arguments& arguments);
 int RunDump(const Arguments& arguments);
+int RunExport(const Arguments& arguments);
 
 // In the program `amo_run`, which `amo` becomes for them: with LibTorch.
 int RunSolve(const Arguments& arguments);

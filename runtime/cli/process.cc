@@ -18,6 +18,8 @@ namespace amo::runtime::cli {
 int RunProcess(int argc, char** argv, const std::function<int(const std::vector<std::string>&)>& run) {
   // A parent may have it ignored (Python does); a closed pipe then would be an error instead of a quiet end.
   std::signal(SIGPIPE, SIG_DFL);
+  // A file that may not grow is an error of its writing, which is told; not a death.
+  std::signal(SIGXFSZ, SIG_IGN);
   // AMO_CHECK has said what is wrong.
   std::signal(SIGABRT, [](int) { _exit(kInternal); });
   int code = kOk;

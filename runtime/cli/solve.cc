@@ -65,7 +65,12 @@ int RunSolve(const Arguments& arguments) {
   }
   std::vector<std::string> read = FilesOf(program, opened);
   read.push_back(contexts);
-  const Result<AnswerFile> file = AnswerFile::Reserve(out, *problem, read, {"status", "iterations"});
+  // Drawn contexts go beside the answers: `predict --context` takes the file as it is.
+  std::vector<std::string> more = {"status", "iterations"};
+  for (const auto* list : {&problem->program.contexts, &problem->program.hidden}) {
+    for (const compiler::Named& n : *list) if (contexts.empty()) more.push_back(n.name);
+  }
+  const Result<AnswerFile> file = AnswerFile::Reserve(out, *problem, read, more);
   if (!file.ok()) return Fail(run, file.message(), kFiles);
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(static_cast<std::uint64_t>(seed));
   Values values;
@@ -106,10 +111,10 @@ int RunSolve(const Arguments& arguments) {
   }
   const std::vector<double> iterations(s.iterations.begin(), s.iterations.end());
   const Spread steps = SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble)));
-  const Result<Done> written =
-      file->Write(s.variables, certificate,
-                  {ToArray("status", at::tensor(codes, at::TensorOptions(at::kLong))),
-                   ToArray("iterations", at::tensor(s.iterations, at::TensorOptions(at::kLong)))});
+  std::vector<Array> beside = {ToArray("status", at::tensor(codes, at::TensorOptions(at::kLong))),
+                               ToArray("iterations", at::tensor(s.iterations, at::TensorOptions(at::kLong)))};
+  for (std::size_t k = 2; k < more.size(); ++k) beside.push_back(ToArray(more[k], values.at(more[k])));
+  const Result<Done> written = file->Write(s.variables, certificate, std::move(beside));
   if (!written.ok()) return Fail(run, written.message(), kFiles);
   if (run.json) {
     nlohmann::ordered_json json = FrontJson(program, opened, kOk);

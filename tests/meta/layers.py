@@ -9,8 +9,8 @@ BELOW = {"lang": ("lang",), "compiler": ("compiler", "lang"), "runtime": ("runti
 FENCES = [
     (r"(antlr4-|antlr4/|lang/Amo(Lexer|Parser)\.h)", r"lang/(parser|syntax)\w*\.(cc|h)",
      "ANTLR belongs to lang/parser* and lang/syntax*"),
-    (r"llvm(-c)?/", r"compiler/(.*/)?(codegen|jit|kernel|vector_math|cache|target)\w*\.(cc|h)",
-     "LLVM belongs to compiler/ codegen*, jit*, kernel*, vector_math*, cache*, target*"),
+    (r"llvm(-c)?/", r"compiler/(.*/)?(codegen|jit|kernel|vector_math|cache|target|export)\w*\.(cc|h)",
+     "LLVM belongs to compiler/ codegen*, jit*, kernel*, vector_math*, cache*, target*, export*"),
     (r"(torch|ATen|c10)/", r"runtime/.*", "LibTorch belongs to runtime/"),
 ]
 INCLUDE = re.compile(r'\s*#\s*include\s*[<"]([^>"]+)[>"]')
