@@ -101,7 +101,7 @@ TEST(RandomFunctions, HaveEveryOperation) {
     for (std::uint64_t seed = 0; seed < 60; ++seed) {
       for (const Node& n : RandomFunction(seed, smooth).nodes) seen.insert(n.op);
     }
-    for (int op = 0; op <= static_cast<int>(Op::kScatter); ++op) {
+    for (int op = 0; op <= static_cast<int>(Op::kScan); ++op) {
       const bool decides = static_cast<Op>(op) == Op::kFloor;
       EXPECT_TRUE(seen.count(static_cast<Op>(op)) || (smooth && decides)) << OpText(static_cast<Op>(op));
     }
