@@ -180,7 +180,7 @@ TEST(Build, ScanDrawsForEachStep) {
 problem walk
 context  x : real ~ normal(0, 1)
 variable y : real
-minimize mean(i in 3: last(scan(z = x, t in 5, e ~ normal(0, 1): 0.5 * z + y * e)))
+minimize mean(i in 3: last(scan(z = x, t in 5, e : real ~ normal(0, 1): 0.5 * z + y * e)))
 )", built);
   ASSERT_EQ(Messages(built.diagnostics), "");
   ASSERT_EQ(built.program.draws.size(), 2u);
