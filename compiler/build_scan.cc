@@ -124,7 +124,9 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
     if (binder.kind == lang::Binder::Kind::kInit) state = &binder;
     if (binder.kind == lang::Binder::Kind::kIn) index = &binder;
   }
-  if (!state || !index) Refuse(lang::Code::kArgumentCount, e.span, "`scan` takes one state and one index", "`scan(z = START, t in n: STEP)`");
+  if (!state || !index) {
+    Refuse(lang::Code::kArgumentCount, e.span, "`scan` takes one state and one index", "`scan(z = START, t in n: STEP)`");
+  }
   const double lo = index->lo ? Constant(*index->lo, "the start of a range") : 0;
   const auto steps = static_cast<std::int64_t>(std::max(0.0, Constant(*index->hi, "the end of a range") - lo));
   Term start = Eval(*state->value);
@@ -155,7 +157,8 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
     b.At(e.span);
     if (Own(next) != own) {
       Refuse(lang::Code::kShapeMismatch, call.body->span,
-             fmt::format("a step of `scan` has shape `[{}]`, its state `[{}]`", fmt::join(Own(next), ", "), fmt::join(own, ", ")));
+             fmt::format("a step of `scan` has shape `[{}]`, its state `[{}]`", fmt::join(Own(next), ", "),
+                         fmt::join(own, ", ")));
     }
     std::vector<int> all;
     std::set_union(axes.begin(), axes.end(), next.axes.begin(), next.axes.end(), std::back_inserter(all));

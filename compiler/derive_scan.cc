@@ -129,7 +129,8 @@ void ReverseScan(Builder& b, const Node& scan, const std::vector<Value>& args, V
   for (std::size_t k = 0; k < form.carries; ++k) inputs.push_back(r.Row(name(k), type(k), states[k]));
   for (std::size_t k = form.carries; k < first_constant; ++k) inputs.push_back(r.Row(name(k), type(k), args[k]));
   for (std::size_t k = form.carries; k < form.carries + form.ys; ++k) {
-    adjoints.push_back(r.Row("adjoint/" + body.outputs[k].name, body.type(body.outputs[k].value), b.ScanPart(scan, g, k)));
+    const Output& o = body.outputs[k];
+    adjoints.push_back(r.Row("adjoint/" + o.name, body.type(o.value), b.ScanPart(scan, g, k)));
   }
   for (std::size_t k = first_constant; k < args.size(); ++k) inputs.push_back(r.Constant(name(k), type(k), args[k]));
   if (form.index) inputs.push_back(r.Index());

@@ -162,7 +162,9 @@ Inferred InferScan(const Node& n, const std::vector<Type>& args) {
     Type want = body.inputs[k].type;
     const bool x = k >= form.carries && k < form.carries + form.xs;
     if (x) want.shape.insert(want.shape.begin(), form.steps);
-    if (args[k] != want) return Wrong("has argument " + std::to_string(k) + " of type " + ToString(args[k]) + ", not " + ToString(want));
+    if (args[k] != want) {
+      return Wrong("has argument " + std::to_string(k) + " of type " + ToString(args[k]) + ", not " + ToString(want));
+    }
     if (k < form.carries && body.type(body.outputs[k].value) != want) return Wrong("changes the type of a carry");
   }
   if (form.index && body.inputs.back().type != Type{Elem::kInt, {}}) return Wrong("has an index that is no int");

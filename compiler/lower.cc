@@ -127,7 +127,9 @@ class Lowering {
     const Node& scan = around_->node;
     const ScanForm form = FormOf(scan);
     const std::size_t k = Z(input.attr[0]);
-    if (k < form.carries) return ReadBuffer(around_->state, p_.IndexAdd(Linear(index, input.type.shape), ScanOffsets(scan)[k]));
+    if (k < form.carries) {
+      return ReadBuffer(around_->state, p_.IndexAdd(Linear(index, input.type.shape), ScanOffsets(scan)[k]));
+    }
     const std::int32_t t = p_.Var(level_, form.steps);
     if (k == scan.args.size()) return t;
     if (k >= form.carries + form.xs) return around_->outer.Read(scan.args[k], index);
@@ -411,8 +413,10 @@ class Lowering {
   // stored here.
   void StoreAt(bool varies, int buffer, std::int32_t start, const Shape& shape, Value v, bool fuse) {
     memo_.clear();
-    if (!fuse) Push({StepKind::kMap, Op::kNumber, varies, Loops(shape), {}, {{buffer, p_.IndexAdd(Linear(Vars(shape), shape), start), Read(v, Vars(shape))}}});
-    else Store1(varies, buffer, shape, [&](const Index& x) { return p_.IndexAdd(Linear(x, shape), start); }, [&](const Index& x) { return Read(v, x); });
+    const auto at = [&](const Index& x) { return p_.IndexAdd(Linear(x, shape), start); };
+    if (fuse) return Store1(varies, buffer, shape, at, [&](const Index& x) { return Read(v, x); });
+    const Index x = Vars(shape);
+    Push({StepKind::kMap, Op::kNumber, varies, Loops(shape), {}, {{buffer, at(x), Read(v, x)}}});
   }
 
   // The carries live at the beginning of the scan's value; a step ends by storing its ys, then the new carries.
@@ -423,7 +427,9 @@ class Lowering {
     const bool varies = varies_[i];
     const int state = NewBuffer(i, Elem::kReal);
     const auto start = [&](std::size_t k) { return p_.Const(static_cast<double>(offsets[k]), Elem::kInt); };
-    for (std::size_t k = 0; k < form.carries; ++k) StoreAt(varies, state, start(k), f_.type(n.args[k]).shape, n.args[k], true);
+    for (std::size_t k = 0; k < form.carries; ++k) {
+      StoreAt(varies, state, start(k), f_.type(n.args[k]).shape, n.args[k], true);
+    }
     memo_.clear();
     buffer_[i] = state;
     if (form.steps == 0) return;
@@ -465,11 +471,11 @@ class Lowering {
     for (std::size_t k = 0; k < form.carries; ++k) {
       const Value v = f_.outputs[k].value;
       if (v == f_.inputs[k].value) continue;
-      if (moved[k] >= 0) buffer_[Z(v.index)] = moved[k];
       const Shape& shape = f_.type(v).shape;
       const Index x = Vars(shape);
       const std::int32_t value = moved[k] >= 0 ? p_.Load(moved[k], Linear(x, shape)) : Read(v, x);
-      Push({StepKind::kMap, Op::kNumber, varies, Loops(shape), {}, {{around_->state, p_.IndexAdd(Linear(x, shape), offsets[k]), value}}});
+      const std::int32_t at = p_.IndexAdd(Linear(x, shape), offsets[k]);
+      Push({StepKind::kMap, Op::kNumber, varies, Loops(shape), {}, {{around_->state, at, value}}});
     }
   }
 

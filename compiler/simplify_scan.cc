@@ -96,7 +96,8 @@ class Rewriting {
     }
     std::vector<Value> flat;
     for (std::size_t k = 0; k < part.size(); ++k) {
-      const std::int64_t count = Count(body_.type(body_.outputs[k].value).shape) * (k < form_.carries ? 1 : form_.steps);
+      const std::int64_t rows = IsCarry(k) ? 1 : form_.steps;
+      const std::int64_t count = Count(body_.type(body_.outputs[k].value).shape) * rows;
       if (stays_[k] && k < form_.carries) flat.push_back(b_.Reshape(args_[k], {count}));
       else if (!needed_[k]) flat.push_back(b_.Filled(0, {count}));
       else flat.push_back(b_.Reshape(b_.ScanPart(made, v, part[same_[k]]), {count}));
@@ -154,8 +155,8 @@ class Rewriting {
         continue;
       }
       if (row && n.op == Op::kBroadcast && n.attr[0] < 0) {  // the same in all rows
-        const Value one = b_.Broadcast(n.args[0], {n.attr.begin() + 1, n.attr.end()}, {n.type.shape.begin() + 1, n.type.shape.end()});
-        s = {Source::Kind::kConstant, one};
+        const Shape shape(n.type.shape.begin() + 1, n.type.shape.end());
+        s = {Source::Kind::kConstant, b_.Broadcast(n.args[0], {n.attr.begin() + 1, n.attr.end()}, shape)};
       }
       for (std::size_t j = 0; j < k; ++j) {
         const bool twice = source_[j].kind == s.kind && source_[j].arg == s.arg && s.kind != Source::Kind::kAlias;
@@ -197,7 +198,9 @@ std::vector<bool> PartsRead(const Function& f, std::size_t i, const std::vector<
 Value SimplifyScan(Builder& b, const Node& scan, const std::vector<Value>& args, const std::vector<bool>& read) {
   if (FormOf(scan).steps == 0) {
     std::vector<Value> flat;
-    for (std::size_t k = 0; k < FormOf(scan).carries; ++k) flat.push_back(b.Reshape(args[k], {Count(b.shape(args[k]))}));
+    for (std::size_t k = 0; k < FormOf(scan).carries; ++k) {
+      flat.push_back(b.Reshape(args[k], {Count(b.shape(args[k]))}));
+    }
     return flat.empty() ? b.Filled(0, {0}) : b.Concat(std::move(flat), 0);
   }
   Rewriting rewriting(b, scan, args, read);

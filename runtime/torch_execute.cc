@@ -76,7 +76,9 @@ at::Tensor ExecuteScan(const Node& n, const std::vector<Operand>& in, const Plac
   std::vector<std::vector<at::Tensor>> rows(form.ys, std::vector<at::Tensor>(Z(form.steps)));
   for (std::int64_t s = 0; s < form.steps; ++s) {
     const std::int64_t t = form.reverse ? form.steps - 1 - s : s;
-    for (std::size_t k = form.carries; k < form.carries + form.xs; ++k) inputs[k] = in[k].tensor.select(in[k].lead(), t);
+    for (std::size_t k = form.carries; k < form.carries + form.xs; ++k) {
+      inputs[k] = in[k].tensor.select(in[k].lead(), t);
+    }
     if (form.index) inputs.back() = at::full({}, t, Options(Elem::kInt, place));
     std::vector<at::Tensor> outputs = Run(body, inputs, nodes_vary, place);
     for (std::size_t k = 0; k < outputs.size(); ++k) {

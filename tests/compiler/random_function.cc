@@ -374,8 +374,9 @@ class Maker {
     --deep_;
     for (std::size_t k = 0; k < form.carries; ++k) {
       // Some carries stay, or change places.
-      const Value v = Below(6) ? Small(Fit(Any(Elem::kReal), types[k].shape), 2) : Fit(pool_[form.carries - 1 - k], types[k].shape);
-      b_.Output("z", v);
+      const Value other = pool_[form.carries - 1 - k];
+      const Shape& own = types[k].shape;
+      b_.Output("z", Below(6) ? Small(Fit(Any(Elem::kReal), own), 2) : Fit(other, own));
     }
     for (std::size_t k = 0; k < form.ys; ++k) b_.Output("y", Below(4) ? Small(Any(Elem::kReal), 3) : pool_[0]);
     auto body = std::make_shared<const Function>(b_.Finish());
