@@ -51,7 +51,7 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
   };
   for (const lang::Constraint* c : p.constraints) {
     if (std::count(program.kept.begin(), program.kept.end(), c->name.text)) continue;
-    diagnostics.Warning(lang::Code::kUnsupported, c->span, fmt::format("the constraint `{}` is measured, and nothing keeps it yet", c->name.text));
+    diagnostics.Warning(lang::Code::kUnsupported, c->span, fmt::format("predictions are trained to keep the constraint `{}`, without a guarantee", c->name.text));
   }
   for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
@@ -75,6 +75,8 @@ std::vector<NamedFunction> FunctionsOf(const Program& p) {
   add(p.update, "update");
   if (p.solve.written) add(p.solve.predict, "solve");
   for (const Function& c : p.constraints) all.push_back({after(c.name), "constraint", &c});
+  add(p.lagrangian, "lagrangian");
+  add(p.multipliers, "multipliers");
   for (const Loss& l : p.losses) if (!l.objective) all.push_back({l.value.name, "loss", &l.value});
   for (const Trace& t : p.traces) all.push_back({t.input, "trace", &t.value});
   for (const Function& e : p.expects) all.push_back({e.name, "expect", &e});
@@ -136,6 +138,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     });
     if (f) program.constraints.push_back(std::move(*f));
   }
+  BuildLagrangian(parts);
   BuildStages(parts);
   BuildSettings(parts);
   BuildLosses(parts);

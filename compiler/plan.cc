@@ -249,7 +249,7 @@ std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& p
     const auto bounds = kept ? BoundsOf(problem, *c) : std::nullopt;
     all.push_back({c->name.text, kept,
                    bounds ? fmt::format("kept by construction: part of the projection of `{}`", bounds->variable)
-                          : "measured only: no guarantee"});
+                          : "penalized in training: no guarantee"});
   }
   return all;
 }

@@ -11,7 +11,7 @@
 #include "lang/problem.h"
 
 // How each constraint is kept. By construction: bounds of the entries of one variable go into the projection onto the
-// variable's set, which stays exact. Everything else is measured only.
+// variable's set, which stays exact. Everything else is penalized in training, and `solve` keeps it to a tolerance.
 namespace amo::compiler {
 
 struct Parts;

@@ -71,7 +71,9 @@ class Scope {
   Term ProjectOnto(const Set& set, const Term& v);
 
   // ---- constraints and the results of runs (build_result.cc)
-  Term Amounts(const lang::Constraint& c);                           // by which it fails, flat
+  // The amounts by which it fails, flat; `shifted`: of its sides moved by "multiplier/NAME" over "penalty", and with
+  // the signs of equations.
+  Term Amounts(const lang::Constraint& c, bool shifted = false);
   Term Violation(const std::string& name, lang::Span at);            // its norm; "": the sum over all constraints
   Term Solved(const std::string& name, lang::Span at);
   Term Regression(lang::Span at);

@@ -71,7 +71,8 @@ Certificate Certify(const Problem& problem, const Values& values, std::int64_t b
     const at::Tensor y = instances.Join(values).contiguous();
     const Instances::Point point = instances(y);
     c.objective = point.value;
-    c.residual = instances.Residual(y, point.gradient);
+    // With constraints that no projection keeps, first-order conditions need their multipliers.
+    if (!p.lagrangian) c.residual = instances.Residual(y, point.gradient);
   }
   for (const compiler::Function& f : p.constraints) {
     if (!HasInputs(problem, f, values)) continue;

@@ -17,8 +17,16 @@
 
 namespace amo::runtime {
 
-Instances::Instances(const Problem& problem, Values values, std::int64_t batch)
-    : problem_(problem), values_(std::move(values)), batch_(batch), size_(problem.VariableSize()) {}
+namespace {
+
+at::Tensor ValueOf(const Problem& problem, Goal goal, const Values& values, std::int64_t batch) {
+  return goal == Goal::kObjective ? Objective(problem, values, batch) : Lagrangian(problem, values, batch);
+}
+
+}  // namespace
+
+Instances::Instances(const Problem& problem, Values values, std::int64_t batch, Goal goal)
+    : problem_(problem), values_(std::move(values)), batch_(batch), size_(problem.VariableSize()), goal_(goal) {}
 
 at::Tensor Instances::Join(const Values& variables) const {
   std::vector<at::Tensor> parts;
@@ -53,13 +61,14 @@ at::Tensor Instances::Value(const at::Tensor& y) const {
   const c10::NoGradGuard no_grad;
   Values v = values_;
   for (auto& [name, t] : Split(y)) v[name] = t;
-  return Objective(problem_, v, batch_).contiguous();
+  return ValueOf(problem_, goal_, v, batch_).contiguous();
 }
 
 Instances::Point Instances::operator()(const at::Tensor& y) const {
   Values v = values_;
-  const compiler::Function& f = *problem_.program.objective;
-  if (problem_.kernel) {
+  const bool plain = goal_ == Goal::kObjective;
+  const compiler::Function& f = plain ? *problem_.program.objective : *problem_.program.lagrangian;
+  if (const KernelObjective* kernel = (plain ? problem_.kernel : problem_.lagrangian).get()) {
     const c10::NoGradGuard no_grad;
     for (auto& [name, t] : Split(y)) v[name] = t;
     std::vector<at::Tensor> inputs;
@@ -67,7 +76,7 @@ Instances::Point Instances::operator()(const at::Tensor& y) const {
       const auto it = v.find(in.name);
       inputs.push_back(it != v.end() ? it->second : problem_.shared.at(in.name));
     }
-    const std::map<std::string, at::Tensor> out = problem_.kernel->ValueAndGradient(inputs);
+    const std::map<std::string, at::Tensor> out = kernel->ValueAndGradient(inputs);
     Values gradient;
     for (const compiler::Named& named : problem_.program.variables) {
       const auto it = out.find("d/" + named.name);
@@ -81,7 +90,7 @@ Instances::Point Instances::operator()(const at::Tensor& y) const {
   const at::AutoGradMode record(true);
   const at::Tensor leaf = y.detach().requires_grad_(true);
   for (auto& [name, t] : Split(leaf)) v[name] = t;
-  const at::Tensor value = Objective(problem_, v, batch_);
+  const at::Tensor value = ValueOf(problem_, goal_, v, batch_);
   const at::Tensor gradient = torch::autograd::grad({value.sum()}, {leaf}, {}, false, false, true)[0];
   return {value.detach().contiguous(), gradient.defined() ? gradient : at::zeros_like(y)};
 }
@@ -112,10 +121,11 @@ Instances Instances::Select(const at::Tensor& rows) const {
     const auto is = [&](const compiler::Named& n) { return n.name == name; };
     const compiler::Program& p = problem_.program;
     const bool per_instance = std::any_of(p.contexts.begin(), p.contexts.end(), is) ||
-                              std::any_of(p.hidden.begin(), p.hidden.end(), is) || name.starts_with("draw/");
+                              std::any_of(p.hidden.begin(), p.hidden.end(), is) || name.starts_with("draw/") ||
+                              name.starts_with("multiplier/") || name == "penalty";
     chosen[name] = per_instance ? t.index_select(0, rows) : t;
   }
-  return Instances(problem_, std::move(chosen), rows.size(0));
+  return Instances(problem_, std::move(chosen), rows.size(0), goal_);
 }
 
 void Instances::Redraw(at::Generator& generator) {

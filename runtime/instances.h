@@ -13,10 +13,13 @@
 // of a problem. Nothing here is recorded for derivatives.
 namespace amo::runtime {
 
+// What is minimized: the objective, or the augmented Lagrangian, whose multipliers and penalty are then among the values.
+enum class Goal : std::uint8_t { kObjective, kLagrangian };
+
 class Instances {
  public:
   // `values`: contexts, hidden values, draws of randoms and what is learned. `batch`: the number of instances.
-  Instances(const Problem& problem, Values values, std::int64_t batch);
+  Instances(const Problem& problem, Values values, std::int64_t batch, Goal goal = Goal::kObjective);
 
   const Problem& problem() const { return problem_; }
   const Values& values() const { return values_; }
@@ -29,7 +32,7 @@ class Instances {
   // The nearest point in the variables' sets.
   at::Tensor Project(const at::Tensor& y) const;
 
-  // The objective of each instance and its gradient by y.
+  // The goal's value of each instance and its gradient by y.
   struct Point {
     at::Tensor value;     // [B]
     at::Tensor gradient;  // [B, n]
@@ -54,6 +57,7 @@ class Instances {
   const Problem& problem_;
   Values values_;
   std::int64_t batch_, size_;
+  Goal goal_;
 };
 
 }  // namespace amo::runtime

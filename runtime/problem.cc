@@ -39,19 +39,20 @@ const compiler::Draw* FindDraw(const compiler::Program& p, const std::string& in
   return nullptr;
 }
 
-// Null where the objective holds weights, whose gradients autograd has to find, or an operation without a kernel.
-std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& program, at::ScalarType dtype) {
-  if (!program.objective || !compiler::Uncompilable(*program.objective).empty()) return nullptr;
+// Null where the function holds weights, whose gradients autograd has to find, or an operation without a kernel.
+std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& program, const std::optional<compiler::Function>& f,
+                                                       at::ScalarType dtype) {
+  if (!f || !compiler::Uncompilable(*f).empty()) return nullptr;
   std::vector<int> wrt;
-  for (std::size_t k = 0; k < program.objective->inputs.size(); ++k) {
-    const std::string& name = program.objective->inputs[k].name;
+  for (std::size_t k = 0; k < f->inputs.size(); ++k) {
+    const std::string& name = f->inputs[k].name;
     const auto is = [&](const compiler::Named& n) { return n.name == name; };
     const auto has = [&](const std::vector<compiler::Named>& list) { return std::any_of(list.begin(), list.end(), is); };
     if (has(program.variables)) wrt.push_back(static_cast<int>(k));
     else if (has(program.parameters) || name.starts_with("weight/")) return nullptr;
   }
   const auto precision = dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
-  return std::make_shared<KernelObjective>(*program.objective, wrt, compiler::KernelOptions{.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
+  return std::make_shared<KernelObjective>(*f, wrt, compiler::KernelOptions{.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
 }
 
 }  // namespace
@@ -99,7 +100,8 @@ std::vector<std::int64_t> WithBatch(std::int64_t n, const compiler::Shape& shape
 
 void AddKernels(Problem& p) {
   const auto precision = p.dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
-  p.kernel = ObjectiveKernel(p.program, p.dtype);
+  p.kernel = ObjectiveKernel(p.program, p.program.objective, p.dtype);
+  p.lagrangian = ObjectiveKernel(p.program, p.program.lagrangian, p.dtype);
   p.kernels = std::make_shared<FunctionKernels>(precision);
 }
 
@@ -126,7 +128,7 @@ at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& functio
 }
 
 Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype) {
-  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr};
+  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr, nullptr};
   for (const compiler::Named& d : p.program.data) {
     const auto it = shared.find(d.name);
     if (it == shared.end()) return Error{fmt::format("the data value `{}` is missing", d.name)};
@@ -139,7 +141,7 @@ Result<Problem> OpenProblem(compiler::Program program, Values shared, at::Scalar
 
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed) {
-  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr};
+  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr, nullptr};
   for (const compiler::Row& r : p.program.rows) {
     const auto table = p.tables.find(r.source);
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};
@@ -228,6 +230,20 @@ at::Tensor Objective(const Problem& p, const Values& values, std::int64_t batch)
   AMO_CHECK(p.program.objective.has_value());
   if (!p.kernel) return EvaluateOne(p, *p.program.objective, values, batch);
   return Batched((*p.kernel)(InputsOf(p, *p.program.objective, values)), 0, batch);
+}
+
+at::Tensor Lagrangian(const Problem& p, const Values& values, std::int64_t batch) {
+  AMO_CHECK(p.program.lagrangian.has_value());
+  if (!p.lagrangian) return EvaluateOne(p, *p.program.lagrangian, values, batch);
+  return Batched((*p.lagrangian)(InputsOf(p, *p.program.lagrangian, values)), 0, batch);
+}
+
+Values NoMultipliers(const Problem& p, std::int64_t batch, double penalty) {
+  Values values = {{"penalty", at::full({batch}, penalty, at::TensorOptions(p.dtype))}};
+  for (const compiler::Output& o : p.program.multipliers->outputs) {
+    values[o.name] = at::zeros(WithBatch(batch, p.program.multipliers->type(o.value).shape), at::TensorOptions(p.dtype));
+  }
+  return values;
 }
 
 Values Violations(const Problem& p, const Values& values, std::int64_t batch) {

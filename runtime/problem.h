@@ -37,6 +37,7 @@ struct Problem {
   Values shared;                        // data values
   std::map<std::string, Table> tables;  // by source
   std::shared_ptr<const KernelObjective> kernel;  // the objective as kernels; null where something learned stands in it
+  std::shared_ptr<const KernelObjective> lagrangian;  // the same of Program::lagrangian
   std::shared_ptr<FunctionKernels> kernels;       // of the other functions, made at their first use
 
   std::int64_t VariableSize() const;    // the entries of all variables of one instance
@@ -69,6 +70,12 @@ at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& functio
 
 // The minimized objective of each instance: [batch]; values hold contexts, hidden values, randoms and variables.
 at::Tensor Objective(const Problem& problem, const Values& values, std::int64_t batch);
+
+// The augmented Lagrangian of the constraints that no projection keeps; values hold multipliers and "penalty" too.
+at::Tensor Lagrangian(const Problem& problem, const Values& values, std::int64_t batch);
+
+// Multipliers that are zero, with a penalty: what a quadratic penalty is.
+Values NoMultipliers(const Problem& problem, std::int64_t batch, double penalty);
 
 // The Euclidean norm of the amounts by which each constraint fails, per instance: [batch] by name.
 Values Violations(const Problem& problem, const Values& values, std::int64_t batch);

@@ -13,6 +13,7 @@
 #include <fmt/format.h>
 
 #include "compiler/check.h"
+#include "runtime/augmented_lagrangian.h"
 
 namespace amo::runtime {
 namespace {
@@ -109,7 +110,9 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
     const MethodRow* method = FindMethod(r.name);
     AMO_CHECK(method || r.name == "iterate", "(%s)", r.name.c_str());
     const SolveOptions options = OptionsOf(r, o);
-    done = method ? method->run(instances, done.y, options) : Iterate(instances, done.y, options);
+    if (!method) done = Iterate(instances, done.y, options);
+    else if (problem.program.lagrangian) done = AugmentedLagrangian(instances, done.y, *method, options);
+    else done = method->run(instances, done.y, options);
     for (std::size_t i = 0; i < iterations.size(); ++i) iterations[i] += done.iterations[i];
   }
   if (methods.empty()) {  // `solve NAME = EXPR`: an answer
@@ -127,6 +130,7 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
 std::string ReferenceName(const Problem& problem) {
   std::string name;
   for (const compiler::Refinement& r : MethodsOf(problem)) name += (name.empty() ? "" : ", then ") + r.name;
+  if (!name.empty() && problem.program.lagrangian) name = "augmented lagrangian with " + name;
   return name.empty() ? "the file's own answer" : name;
 }
 

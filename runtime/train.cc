@@ -208,6 +208,11 @@ class Trainer {
       const at::Tensor each = t.loss->objective ? Objective(p_, values, batch.size) : EvaluateOne(p_, t.loss->value, values, batch.size);
       Loss l{each.mean(), {}};
       l.training = l.plain;
+      if (t.loss->objective && p_.program.lagrangian) {  // a quadratic penalty for what no projection keeps
+        Values at = values;
+        at.merge(NoMultipliers(p_, batch.size, o_.penalty));
+        l.training = l.plain = Lagrangian(p_, at, batch.size).mean();
+      }
       const bool bare = t.answer || !t.traces.empty();
       for (const compiler::Named& v : p_.program.variables) {
         if (!bare || !run.bare.count(v.name) || !run.bare.at(v.name).requires_grad()) continue;

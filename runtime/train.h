@@ -62,6 +62,7 @@ struct TrainOptions {
   std::int64_t validation = 512;   // instances of the validation batch, drawn once
   std::int64_t looks = 100;        // looks at it during the run, evenly
   std::int64_t patience = 0;       // end after this many looks without a better one; 0: never
+  double penalty = 100;            // on the squared violation of constraints that no projection keeps, in `loss objective`
   std::int64_t labels = 8192;      // instances solved once for losses that use `solved`
   const TrainState* resume = nullptr;
   double checkpoint_seconds = 30;

@@ -313,7 +313,7 @@ TEST(Plan, WhichConstraintsAreKept) {
     EXPECT_EQ(built.program.constraints.size(), 1u) << c.constraint;  // measured in any case
     const auto all = built.diagnostics.Sorted();
     const bool named = std::any_of(all.begin(), all.end(), [](const lang::Diagnostic& d) {
-      return d.message.find("the constraint `c` is measured, and nothing keeps it") == 0;
+      return d.message.find("predictions are trained to keep the constraint `c`, without a guarantee") == 0;
     });
     EXPECT_EQ(named, !c.kept) << c.constraint;
   }
@@ -507,7 +507,7 @@ TEST(Plan, GuaranteesAreToldInOrder) {
   ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(all[0].name, "total");
   EXPECT_FALSE(all[0].kept);
-  EXPECT_EQ(all[0].how, "measured only: no guarantee");
+  EXPECT_EQ(all[0].how, "penalized in training: no guarantee");
   EXPECT_EQ(all[1].name, "cap");
   EXPECT_TRUE(all[1].kept);
   EXPECT_EQ(all[1].how, "kept by construction: part of the projection of `w`");
