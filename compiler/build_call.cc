@@ -52,7 +52,7 @@ const lang::Expr* Inside(const lang::Expr& e, const char* name) {
 
 Term Scope::Reduction(const lang::BinderCall& call, const lang::Expr& e) {
   const std::string& name = call.callee.text;
-  if (name == "scan") Unsupported(e.span, "`scan`");
+  if (name == "scan") return Scan(call, e);
   frames.push_back({});
   std::vector<int> ids;
   OpenLoops(call.binders, ids);
@@ -225,6 +225,16 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("argmax", 1) || is("argmin", 1)) {
     const Term x = Flat(a[0]);
     return Term{b.Arg(name == "argmax" ? Op::kArgMax : Op::kArgMin, x.value), x.axes, false, -1, 0};
+  }
+  if (is("last", 1)) {
+    Shape own = Own(a[0]);
+    if (own.empty() || own[0] == 0) Refuse(lang::Code::kShapeMismatch, e.span, "`last` takes an array with entries");
+    std::vector<std::int64_t> starts(b.shape(a[0].value).size());
+    Shape shape = b.shape(a[0].value);
+    starts[a[0].axes.size()] = own[0] - 1;
+    shape[a[0].axes.size()] = 1;
+    own.erase(own.begin());
+    return Reshaped({b.Slice(a[0].value, starts, shape), a[0].axes, false, -1, 0}, own);
   }
   if (is("size", 1)) return Number(static_cast<double>(Own(a[0]).empty() ? 1 : Own(a[0])[0]), Elem::kInt);
   if (is("dot", 2)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The Builder: infers types, shares equal nodes, and folds what costs nothing to fold (identity shapes).
+#include <algorithm>
 #include <bit>
 #include <numeric>
 
@@ -14,6 +15,7 @@ Function Builder::Finish() {
   Function f = std::move(function_);
   function_ = {};
   known_.clear();
+  bodies_.clear();
   return f;
 }
 
@@ -30,8 +32,14 @@ Value Builder::Put(Node node) {
     AMO_CHECK(inferred.error.empty(), "(%s: %s)", std::string(OpText(node.op)).c_str(), inferred.error.c_str());
     node.type = std::move(inferred.type);
   }
+  if (node.body) {  // equal bodies are one body, so that equal scans are one node
+    const auto same = [&](const auto& known) { return known == node.body || SameFunction(*known, *node.body); };
+    const auto known = std::find_if(bodies_.begin(), bodies_.end(), same);
+    if (known != bodies_.end()) node.body = *known;
+    else bodies_.push_back(node.body);
+  }
   Key key{node.op, std::move(ids), node.attr, std::bit_cast<std::uint64_t>(node.number), node.type.elem,
-          node.type.shape};
+          node.type.shape, node.body.get()};
   const auto next = static_cast<std::int32_t>(function_.nodes.size());
   const auto [it, fresh] = known_.emplace(std::move(key), next);
   if (fresh) {
@@ -131,6 +139,22 @@ Value Builder::Gather(Value x, Value index, std::int64_t lead) { return Put({Op:
 Value Builder::Scatter(Value index, Value g, std::int64_t lead, std::int64_t count) {
   return Put({Op::kScatter, {}, {index, g}, {lead, count}, 0, {}});
 }
+
+Value Builder::Scan(const ScanForm& form, std::shared_ptr<const Function> body, std::vector<Value> args) {
+  const auto size = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+  std::vector<std::int64_t> attr{form.steps,    size(form.carries), size(form.xs),
+                                 size(form.ys), form.reverse,       form.index};
+  return Put({Op::kScan, {}, std::move(args), std::move(attr), 0, {}, std::move(body)});
+}
+
+Value Builder::ScanPart(const Node& scan, Value v, std::size_t k) {
+  const std::vector<std::int64_t> offsets = ScanOffsets(scan);
+  Shape own = scan.body->type(scan.body->outputs[k].value).shape;
+  if (k >= FormOf(scan).carries) own.insert(own.begin(), FormOf(scan).steps);
+  return Reshape(Slice(v, {offsets[k]}, {offsets[k + 1] - offsets[k]}), own);
+}
+
+Value Builder::Placeholder(Type type) { return Put({Op::kInput, std::move(type), {}, {-1 - placeholders_++}, 0, {}}); }
 
 Value Builder::Copy(const Node& node, std::vector<Value> args) {
   Node copy = node;

@@ -34,6 +34,7 @@ std::string Printed(const Function& f) {
     for (Value a : n.args) out += fmt::format(" %{}", a.index);
     for (std::int64_t a : n.attr) out += fmt::format(" {}", a);
     out += fmt::format(" #{:x}\n", std::bit_cast<std::uint64_t>(n.number));
+    if (n.body) out += "{\n" + Printed(*n.body) + "}\n";
   }
   for (const Input& i : f.inputs) out += fmt::format("input {} {}\n", static_cast<int>(i.role), i.value.index);
   for (const Output& o : f.outputs) out += fmt::format("output {}\n", o.value.index);

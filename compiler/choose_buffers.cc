@@ -79,6 +79,7 @@ double OwnCost(Op op) {
     case Op::kArgSort:
     case Op::kDot:
     case Op::kScatter:
+    case Op::kScan:
       return 0;  // always in a buffer
   }
   return 0;
@@ -90,6 +91,7 @@ bool NeedsBuffer(Op op) {
     case OpClass::kArg:
     case OpClass::kAlong:
     case OpClass::kContract:
+    case OpClass::kLoop:
       return true;
     case OpClass::kIndex:
       return op == Op::kScatter;
@@ -135,6 +137,9 @@ double Reads(const Function& f, const Node& n, Value arg, double evaluated) {
     }
     case OpClass::kIndex:
       return n.op == Op::kScatter ? static_cast<double>(Count(f.type(n.args[1]).shape)) : evaluated;
+    case OpClass::kLoop:
+      // Rows are read in their step, a constant in every step; more than once, for all that is known.
+      return 2 * static_cast<double>(Count(f.type(arg).shape));
     case OpClass::kShape:
       return n.op == Op::kConcat ? static_cast<double>(Count(f.type(arg).shape)) : evaluated;
     case OpClass::kLeaf:
@@ -148,13 +153,23 @@ double Reads(const Function& f, const Node& n, Value arg, double evaluated) {
   return evaluated;
 }
 
+// Whether a body gathers from its k-th input as it stands, or a body inside it does.
+bool GathersFrom(const Function& body, std::size_t k) {
+  for (const Node& n : body.nodes) {
+    for (std::size_t a = 0; a < n.args.size(); ++a) {
+      if (n.args[a] != body.inputs[k].value) continue;
+      if (n.op == Op::kGather ? a == 0 : n.op == Op::kScan && GathersFrom(*n.body, a)) return true;
+    }
+  }
+  return false;
+}
+
 constexpr int kLargestTree = 100;  // nodes read in place within one expression
 
 }  // namespace
 
-std::vector<bool> ChooseBuffers(const Function& f) {
+std::vector<bool> ChooseBuffers(const Function& f, const std::vector<bool>& varies) {
   const std::size_t count = f.nodes.size();
-  const std::vector<bool> varies = VariesByInstance(f);
   std::vector<bool> keep(count), needed(count), varying_reader(count);
   std::vector<double> cost(count), reads(count);
   std::vector<int> tree(count, 1);
@@ -164,9 +179,11 @@ std::vector<bool> ChooseBuffers(const Function& f) {
     needed[v] = true;
   }
   for (const Node& n : f.nodes) {
-    if (n.op != Op::kGather) continue;
-    const auto x = static_cast<std::size_t>(n.args[0].index);
-    if (f.nodes[x].op != Op::kInput) keep[x] = true;
+    for (std::size_t k = 0; k < n.args.size(); ++k) {
+      const bool gathered = n.op == Op::kGather ? k == 0 : n.op == Op::kScan && GathersFrom(*n.body, k);
+      const auto x = static_cast<std::size_t>(n.args[k].index);
+      if (gathered && f.nodes[x].op != Op::kInput) keep[x] = true;
+    }
   }
   for (std::size_t i = 0; i < count; ++i) {
     const Node& n = f.nodes[i];

@@ -29,9 +29,14 @@ Emitter::Emitter(llvm::Module& module, const LoopProgram& program, Precision pre
   b_.setFastMathFlags(flags);
   int deepest = 0;
   for (const Expr& e : p_.exprs) deepest = std::max(deepest, e.depth);
-  for (const std::vector<Step>* steps : {&p_.shared, &p_.instance}) {
-    for (const Step& s : *steps) deepest = std::max(deepest, static_cast<int>(s.outer.size() + s.inner.size()));
-  }
+  const auto measure = [&](auto&& self, const std::vector<Step>& steps) -> void {
+    for (const Step& s : steps) {
+      deepest = std::max(deepest, s.level + static_cast<int>(s.outer.size() + s.inner.size()));
+      self(self, s.body);
+    }
+  };
+  measure(measure, p_.shared);
+  measure(measure, p_.instance);
   for (Copy& copy : copies_) {
     copy.vars.resize(static_cast<std::size_t>(deepest) + 1);
     copy.memo.resize(static_cast<std::size_t>(deepest) + 1);
@@ -119,7 +124,7 @@ void Emitter::EmitStep(const Step& step) {
   }
   switch (step.kind) {
     case StepKind::kMap:
-      Nest(step.outer, 0, 0, {}, [&](const Values&) {
+      Nest(step.outer, 0, step.level, {}, [&](const Values&) {
         for (const Store& s : step.stores) StoreTo(s.buffer, Eval(s.index), EvalVarying(s.value, step.varies));
         return Values{};
       });
@@ -134,7 +139,26 @@ void Emitter::EmitStep(const Step& step) {
       return EmitScatter(step);
     case StepKind::kSort:
       return EmitSort(step);
+    case StepKind::kFor:
+      return EmitFor(step);
   }
+}
+
+// The loop stays a loop: code and compile time do not depend on the number of steps.
+void Emitter::EmitFor(const Step& step) {
+  const std::int64_t n = step.inner[0];
+  Loop(
+      b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(n)), 1, {},
+      [&](Val* i, const Values&) {
+        Val* t = step.reverse ? b_.CreateSub(b_.getInt64(static_cast<std::uint64_t>(n - 1)), i) : i;
+        for (const Step& s : step.body) {
+          Enter(step.level + 1, t);
+          EmitStep(s);
+        }
+        return Values{};
+      },
+      false);
+  Enter(step.level + 1, nullptr);
 }
 
 // Several outputs are accumulated side by side where the value is cheap: their sums are independent, and they share
@@ -161,7 +185,7 @@ void Emitter::EmitReduce(const Step& step) {
   const Store& s = step.stores[0];
   const Elem elem = p_.buffers[static_cast<std::size_t>(s.buffer)].elem;
   Val* identity = Identity(step.op, elem, step.varies);
-  const int outer = static_cast<int>(step.outer.size());
+  const int outer = step.level + static_cast<int>(step.outer.size());
   const bool empty = Count(step.inner) == 0;
   if (empty) roots_ = {s.index};
   // Accumulates in every copy, and stores.
@@ -184,7 +208,7 @@ void Emitter::EmitReduce(const Step& step) {
     copy_ = 0;
   };
   if (empty || !WorthJamming(step)) {
-    Nest(step.outer, 0, 0, {}, [&](const Values&) {
+    Nest(step.outer, 0, step.level, {}, [&](const Values&) {
       accumulate();
       return Values{};
     });
@@ -192,7 +216,7 @@ void Emitter::EmitReduce(const Step& step) {
   }
   const Shape around(step.outer.begin(), step.outer.end() - 1);
   const std::int64_t n = step.outer.back(), whole = n / kCopies * kCopies;
-  Nest(around, 0, 0, {}, [&](const Values&) {
+  Nest(around, 0, step.level, {}, [&](const Values&) {
     Hoist(outer - 1);
     Loop(b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(whole)), kCopies, {}, [&](Val* i, const Values&) {
       Enter(outer, i);
@@ -221,10 +245,10 @@ void Emitter::EmitReduce(const Step& step) {
 
 void Emitter::EmitArg(const Step& step) {
   const Store& s = step.stores[0];
-  const int depth = static_cast<int>(step.outer.size()) + 1;
+  const int depth = step.level + static_cast<int>(step.outer.size()) + 1;
   const Elem elem = p_.at(s.value).elem;
   const std::int64_t n = step.inner[0];
-  Nest(step.outer, 0, 0, {}, [&](const Values&) {
+  Nest(step.outer, 0, step.level, {}, [&](const Values&) {
     Hoist(depth - 1);
     Enter(depth, b_.getInt64(0));
     Val* first = EvalVarying(s.value, step.varies);
@@ -248,9 +272,9 @@ void Emitter::EmitArg(const Step& step) {
 void Emitter::EmitScan(const Step& step) {
   const Store& s = step.stores[0];
   const Elem elem = p_.buffers[static_cast<std::size_t>(s.buffer)].elem;
-  Nest(step.outer, 0, 0, {}, [&](const Values&) {
+  Nest(step.outer, 0, step.level, {}, [&](const Values&) {
     const Values zero{Identity(Op::kReduceSum, elem, step.varies)};
-    Nest(step.inner, 0, static_cast<int>(step.outer.size()), zero, [&](const Values& now) {
+    Nest(step.inner, 0, step.level + static_cast<int>(step.outer.size()), zero, [&](const Values& now) {
       Val* sum = Combine(Op::kReduceSum, elem, now[0], EvalVarying(s.value, step.varies));
       StoreTo(s.buffer, Eval(s.index), sum);
       return Values{sum};
@@ -261,7 +285,7 @@ void Emitter::EmitScan(const Step& step) {
 
 void Emitter::EmitScatter(const Step& step) {
   const Store& s = step.stores[0];
-  Nest(step.outer, 0, 0, {}, [&](const Values&) {
+  Nest(step.outer, 0, step.level, {}, [&](const Values&) {
     Val *at = Eval(s.index), *value = EvalVarying(s.value, step.varies);
     StoreTo(s.buffer, at, Combine(Op::kReduceSum, Elem::kReal, Load(s.buffer, at), value));
     return Values{};
@@ -273,7 +297,7 @@ void Emitter::EmitSort(const Step& step) {
   const Store& s = step.stores[0];
   const Elem elem = p_.buffers[static_cast<std::size_t>(s.buffer)].elem;
   const std::int64_t n = step.inner[0];
-  Nest(step.outer, 0, 0, {}, [&](const Values&) {
+  Nest(step.outer, 0, step.level, {}, [&](const Values&) {
     Val* row = Eval(s.index);
     Loop(b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(n - 1)), 1, {}, [&](Val* pass, const Values&) {
       Val* end = b_.CreateSub(b_.getInt64(static_cast<std::uint64_t>(n - 1)), pass);

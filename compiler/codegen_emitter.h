@@ -35,6 +35,7 @@ class Emitter {
   void EmitReduce(const Step& step);
   void EmitArg(const Step& step);
   void EmitScan(const Step& step);
+  void EmitFor(const Step& step);
   void EmitScatter(const Step& step);
   void EmitSort(const Step& step);
   llvm::Value* Combine(Op op, Elem elem, llvm::Value* acc, llvm::Value* value);

@@ -170,6 +170,7 @@ Val* Emitter::Apply(const Expr& e) {
     case OpClass::kAlong:
     case OpClass::kContract:
     case OpClass::kIndex:
+    case OpClass::kLoop:
       break;
   }
   AMO_CHECK(false, "(not elementwise)");
@@ -281,6 +282,7 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kScan:
       break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());
@@ -381,6 +383,7 @@ Val* Emitter::Binary(Op op, Elem elem, Val* x, Val* y) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kScan:
       break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());

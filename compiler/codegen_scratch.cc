@@ -44,9 +44,18 @@ std::int64_t EntryBytes(Elem elem, Precision precision) {
 ScratchPlan PlanScratch(const LoopProgram& p, Precision precision, int lanes) {
   std::vector<Life> lives(p.buffers.size());
   std::vector<std::int64_t> seen(p.exprs.size(), -1);
+  std::vector<Life> loops;
   std::int64_t step = 0;
-  for (const std::vector<Step>* steps : {&p.shared, &p.instance}) {
-    for (const Step& s : *steps) {
+  // What a loop touches and something outside it too lives as long as the loop: every iteration uses it.
+  const auto touch = [&](auto&& self, const std::vector<Step>& steps) -> void {
+    for (const Step& s : steps) {
+      if (s.kind == StepKind::kFor) {
+        loops.push_back({step, step});
+        const std::size_t loop = loops.size() - 1;
+        self(self, s.body);
+        loops[loop].last = step - 1;
+        continue;
+      }
       for (const Store& t : s.stores) {
         Touch(lives[static_cast<std::size_t>(t.buffer)], step);
         TouchLoads(p, t.index, step, lives, seen);
@@ -55,8 +64,18 @@ ScratchPlan PlanScratch(const LoopProgram& p, Precision precision, int lanes) {
       if (s.second >= 0) Touch(lives[static_cast<std::size_t>(s.second)], step);
       ++step;
     }
-  }
+  };
+  touch(touch, p.shared);
+  touch(touch, p.instance);
   for (int b : p.outputs) Touch(lives[static_cast<std::size_t>(b)], step);
+  for (std::size_t k = loops.size(); k-- > 0;) {  // inner loops stand after the ones around them
+    for (Life& life : lives) {
+      if (life.first < 0 || life.last < loops[k].first || life.first > loops[k].last) continue;
+      if (life.first >= loops[k].first && life.last <= loops[k].last) continue;
+      life.first = std::min(life.first, loops[k].first);
+      life.last = std::max(life.last, loops[k].last);
+    }
+  }
 
   ScratchPlan plan;
   plan.offset.assign(p.buffers.size(), -1);

@@ -7,6 +7,7 @@
 
 #include "compiler/check.h"
 #include "compiler/derive_rules.h"
+#include "compiler/derive_scan.h"
 
 namespace amo::compiler {
 namespace {
@@ -194,6 +195,13 @@ std::vector<Value> Reverse(Builder& b, const Function& f, const std::vector<Valu
         if (n.op == Op::kGather && wants(0)) give(0, b.Scatter(x(1), g, n.attr[0], b.shape(x(0))[Z(n.attr[0])]));
         if (n.op == Op::kScatter && wants(1)) give(1, b.Gather(g, x(0), n.attr[0]));
         break;
+      case OpClass::kLoop: {
+        std::vector<Value> args;
+        std::vector<bool> wanted;
+        for (std::size_t k = 0; k < n.args.size(); ++k) args.push_back(x(k)), wanted.push_back(wants(k));
+        ReverseScan(b, n, args, y, g, wanted, give);
+        break;
+      }
     }
   }
   std::vector<Value> result;
@@ -250,6 +258,12 @@ std::vector<Value> Forward(Builder& b, const Function& f, const std::vector<Valu
       case OpClass::kIndex:
         tangent[i] = n.op == Op::kGather ? b.Gather(filled(0), x(1), n.attr[0]) : b.Scatter(x(0), filled(1), n.attr[0], n.attr[1]);
         break;
+      case OpClass::kLoop: {
+        std::vector<Value> args, tangents;
+        for (std::size_t k = 0; k < n.args.size(); ++k) args.push_back(x(k)), tangents.push_back(t(k));
+        tangent[i] = ForwardScan(b, n, args, values[i], tangents);
+        break;
+      }
     }
   }
   std::vector<Value> result;
@@ -269,7 +283,8 @@ Value OrZero(Builder& b, Value v, const Shape& shape) { return IsZero(v) ? b.Fil
 
 }  // namespace
 
-Function Gradient(const Function& f, const std::vector<int>& wrt) {
+Function Gradient(const Function& plain, const std::vector<int>& wrt) {
+  const Function f = WithStates(plain);
   AMO_CHECK(!f.outputs.empty() && f.type(f.outputs[0].value) == Type{});
   Builder b(f.name + "_gradient");
   const std::vector<Value> values = Inline(b, f, SameInputs(b, f));
@@ -284,7 +299,8 @@ Function Gradient(const Function& f, const std::vector<int>& wrt) {
   return b.Finish();
 }
 
-Function Vjp(const Function& f, const std::vector<int>& wrt) {
+Function Vjp(const Function& plain, const std::vector<int>& wrt) {
+  const Function f = WithStates(plain);
   Builder b(f.name + "_vjp");
   const std::vector<Value> values = Inline(b, f, SameInputs(b, f));
   std::vector<Value> adjoints;
@@ -315,7 +331,8 @@ std::vector<Value> Tangents(Builder& b, const Function& f, const std::vector<int
 
 }  // namespace
 
-Function Jvp(const Function& f, const std::vector<int>& wrt) {
+Function Jvp(const Function& plain, const std::vector<int>& wrt) {
+  const Function f = WithStates(plain);
   Builder b(f.name + "_jvp");
   std::vector<Value> values;
   const std::vector<Value> t = Tangents(b, f, wrt, values);
@@ -327,7 +344,7 @@ Function Jvp(const Function& f, const std::vector<int>& wrt) {
 }
 
 Function HessianVector(const Function& f, const std::vector<int>& wrt) {
-  const Function gradient = Gradient(f, wrt);
+  const Function gradient = WithStates(Gradient(f, wrt));
   Builder b(f.name + "_hessian_vector");
   std::vector<Value> values;
   const std::vector<Value> t = Tangents(b, gradient, wrt, values);

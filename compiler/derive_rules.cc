@@ -75,7 +75,8 @@ Value UnarySlope(Builder& b, Op op, Value x, Value y) {
     case Op::kArgSort:
     case Op::kDot:
     case Op::kGather:
-    case Op::kScatter: break;
+    case Op::kScatter:
+    case Op::kScan: break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());
 }

@@ -36,7 +36,8 @@ Inferred InferBinary(Op op, const Type& a, const Type& b) {
     case OpClass::kArg:
     case OpClass::kAlong:
     case OpClass::kContract:
-    case OpClass::kIndex: return Wrong("is not binary");
+    case OpClass::kIndex:
+    case OpClass::kLoop: return Wrong("is not binary");
   }
   if (a.elem == Elem::kBool) return Wrong("needs numbers");
   if (a.elem == Elem::kInt && (op == Op::kDiv || op == Op::kPow || op == Op::kAtan2)) return Wrong("needs reals");
@@ -145,6 +146,34 @@ Inferred InferScatter(const Node& n, const Type& index, const Type& g) {
   return {t, ""};
 }
 
+Inferred InferScan(const Node& n, const std::vector<Type>& args) {
+  if (n.attr.size() != 6 || std::any_of(n.attr.begin(), n.attr.end(), [](std::int64_t a) { return a < 0; })) {
+    return Wrong("needs {steps, carries, xs, ys, reverse, index}");
+  }
+  if (!n.body) return Wrong("needs a body");
+  const ScanForm form = FormOf(n);
+  const Function& body = *n.body;
+  if (const std::string error = Verify(body); !error.empty()) return Wrong("has a body in which " + error);
+  if (args.size() < form.carries + form.xs || body.inputs.size() != args.size() + (form.index ? 1 : 0)) {
+    return Wrong("has a body with another number of inputs");
+  }
+  if (body.outputs.size() != form.carries + form.ys) return Wrong("has a body with another number of outputs");
+  for (std::size_t k = 0; k < args.size(); ++k) {
+    Type want = body.inputs[k].type;
+    const bool x = k >= form.carries && k < form.carries + form.xs;
+    if (x) want.shape.insert(want.shape.begin(), form.steps);
+    if (args[k] != want) {
+      return Wrong("has argument " + std::to_string(k) + " of type " + ToString(args[k]) + ", not " + ToString(want));
+    }
+    if (k < form.carries && body.type(body.outputs[k].value) != want) return Wrong("changes the type of a carry");
+  }
+  if (form.index && body.inputs.back().type != Type{Elem::kInt, {}}) return Wrong("has an index that is no int");
+  for (const Output& o : body.outputs) {
+    if (body.type(o.value).elem != Elem::kReal) return Wrong("has carries or ys that are not real");
+  }
+  return {{Elem::kReal, {ScanOffsets(n).back()}}, ""};
+}
+
 }  // namespace
 
 Inferred Infer(const Node& n, const std::vector<Type>& args) {
@@ -176,6 +205,7 @@ Inferred Infer(const Node& n, const std::vector<Type>& args) {
     case OpClass::kContract: return InferDot(n, args[0], args[1]);
     case OpClass::kIndex:
       return n.op == Op::kGather ? InferGather(n, args[0], args[1]) : InferScatter(n, args[0], args[1]);
+    case OpClass::kLoop: return InferScan(n, args);
   }
   return Wrong("is no operation");
 }

@@ -161,6 +161,38 @@ void Indexed(const Node& n, const Tensor& x, const Tensor& index, Tensor& out) {
   }
 }
 
+// The steps of a scan, in their order; rows of xs are copied out, rows of ys copied in.
+void Scanned(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
+  const ScanForm form = FormOf(n);
+  const Function& body = *n.body;
+  const Indices offsets = ScanOffsets(n);
+  std::vector<Tensor> inputs;
+  for (std::size_t k = 0; k < body.inputs.size(); ++k) {
+    const bool whole = k < in.size() && (k < form.carries || k >= form.carries + form.xs);
+    inputs.push_back(whole ? *in[k] : Tensor{body.inputs[k].type, {}});
+  }
+  for (std::int64_t s = 0; s < form.steps; ++s) {
+    const std::int64_t t = form.reverse ? form.steps - 1 - s : s;
+    for (std::size_t k = form.carries; k < form.carries + form.xs; ++k) {
+      const auto size = static_cast<std::ptrdiff_t>(Count(inputs[k].type.shape));
+      inputs[k].data.assign(in[k]->data.begin() + t * size, in[k]->data.begin() + (t + 1) * size);
+    }
+    if (form.index) inputs.back().data = {static_cast<double>(t)};
+    std::vector<Tensor> outputs = Interpret(body, inputs);
+    for (std::size_t k = 0; k < outputs.size(); ++k) {
+      if (k < form.carries) {
+        inputs[k] = std::move(outputs[k]);
+      } else {
+        const auto size = static_cast<std::int64_t>(outputs[k].data.size());
+        std::copy(outputs[k].data.begin(), outputs[k].data.end(), out.data.begin() + offsets[k] + t * size);
+      }
+    }
+  }
+  for (std::size_t k = 0; k < form.carries; ++k) {
+    std::copy(inputs[k].data.begin(), inputs[k].data.end(), out.data.begin() + offsets[k]);
+  }
+}
+
 Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor*>& in, const std::vector<Tensor>& inputs) {
   if (n.op == Op::kInput) return inputs[Z(n.attr[0])];
   Tensor out{n.type, std::vector<double>(Z(Count(n.type.shape)))};
@@ -187,6 +219,7 @@ Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor
     case OpClass::kAlong: AlongLast(n, *in[0], out); break;
     case OpClass::kContract: Dotted(f, n, *in[0], *in[1], out); break;
     case OpClass::kIndex: n.op == Op::kGather ? Indexed(n, *in[0], *in[1], out) : Indexed(n, *in[1], *in[0], out); break;
+    case OpClass::kLoop: Scanned(n, in, out); break;
   }
   return out;
 }

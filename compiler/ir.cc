@@ -3,6 +3,7 @@
 #include "compiler/ir.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace amo::compiler {
 namespace {
@@ -38,7 +39,8 @@ bool IsElementwise(Op op) {
     case OpClass::kArg:
     case OpClass::kAlong:
     case OpClass::kContract:
-    case OpClass::kIndex: return false;
+    case OpClass::kIndex:
+    case OpClass::kLoop: return false;
   }
   return false;
 }
@@ -75,12 +77,56 @@ int Function::FindOutput(std::string_view name) const {
 }
 
 std::vector<bool> VariesByInstance(const Function& function) {
+  std::vector<bool> inputs;
+  for (const Input& in : function.inputs) inputs.push_back(in.role == Role::kInstance);
+  return VariesFrom(function, inputs);
+}
+
+std::vector<bool> BodyVaries(const Node& scan, const std::vector<bool>& args) {
+  const ScanForm form = FormOf(scan);
+  std::vector<bool> inputs = args;
+  const bool any = std::count(args.begin(), args.end(), true) > 0;
+  std::fill(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(form.carries), any);
+  if (form.index) inputs.push_back(false);
+  return inputs;
+}
+
+bool SameFunction(const Function& a, const Function& b) {
+  const auto same_node = [](const Node& x, const Node& y) {
+    const bool bodies = !x.body == !y.body && (x.body == y.body || SameFunction(*x.body, *y.body));
+    return bodies && x.op == y.op && x.type == y.type && x.args == y.args && x.attr == y.attr &&
+           std::bit_cast<std::uint64_t>(x.number) == std::bit_cast<std::uint64_t>(y.number);
+  };
+  const auto same_input = [](const Input& x, const Input& y) {
+    return x.role == y.role && x.type == y.type && x.value == y.value;
+  };
+  const auto same_output = [](const Output& x, const Output& y) { return x.value == y.value; };
+  return std::equal(a.nodes.begin(), a.nodes.end(), b.nodes.begin(), b.nodes.end(), same_node) &&
+         std::equal(a.inputs.begin(), a.inputs.end(), b.inputs.begin(), b.inputs.end(), same_input) &&
+         std::equal(a.outputs.begin(), a.outputs.end(), b.outputs.begin(), b.outputs.end(), same_output);
+}
+
+ScanForm FormOf(const Node& scan) {
+  const auto& a = scan.attr;
+  return {a[0],      static_cast<std::size_t>(a[1]), static_cast<std::size_t>(a[2]), static_cast<std::size_t>(a[3]),
+          a[4] != 0, a[5] != 0};
+}
+
+std::vector<std::int64_t> ScanOffsets(const Node& scan) {
+  const ScanForm form = FormOf(scan);
+  std::vector<std::int64_t> offsets{0};
+  for (std::size_t k = 0; k < form.carries + form.ys; ++k) {
+    const std::int64_t one = Count(scan.body->type(scan.body->outputs[k].value).shape);
+    offsets.push_back(offsets.back() + (k < form.carries ? one : form.steps * one));
+  }
+  return offsets;
+}
+
+std::vector<bool> VariesFrom(const Function& function, const std::vector<bool>& inputs) {
   std::vector<bool> varies(function.nodes.size());
   for (std::size_t i = 0; i < function.nodes.size(); ++i) {
     const Node& n = function.nodes[i];
-    if (n.op == Op::kInput) {
-      varies[i] = function.inputs[static_cast<std::size_t>(n.attr[0])].role == Role::kInstance;
-    }
+    if (n.op == Op::kInput) varies[i] = inputs[static_cast<std::size_t>(n.attr[0])];
     for (Value a : n.args) varies[i] = varies[i] || varies[static_cast<std::size_t>(a.index)];
   }
   return varies;

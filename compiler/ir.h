@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -38,6 +39,15 @@
 //                                   outside 0..D-1 is clamped to it
 //   scatter {lead, D}               index [L.., S..], g [L.., S.., T..] → [L.., D, T..]: sums; the adjoint of gather
 //   stop                            its argument; a constant for derivatives
+//   scan {H, carries, xs, ys, reverse, index}
+//                                   H steps of the node's body, a function that sees nothing but its inputs. Arguments: the
+//                                   carries before the first step; xs, each [H, ..]; constants, the same for all steps.
+//                                   Inputs of the body: the carries, row t of each xs, the constants, and with `index` the
+//                                   step t as an int. Its outputs: the next carries, then row t of each of the ys. With
+//                                   `reverse` t runs from H-1 down to 0; xs and ys are indexed by t alike. Carries and ys
+//                                   are real. The value is real[N]: the last carries, flat, one after the other, then each
+//                                   of the ys, flat. Roles of a body's inputs say nothing: all carries vary by instance
+//                                   where any argument does, xs and constants where theirs does.
 namespace amo::compiler {
 
 enum class Op : std::uint8_t {
@@ -47,7 +57,8 @@ enum class Op : std::uint8_t {
 };
 
 enum class OpClass : std::uint8_t {
-  kLeaf, kUnary, kBinary, kCompare, kLogic, kSelect, kShape, kReduce, kArg, kAlong, kContract, kIndex
+  kLeaf, kUnary, kBinary, kCompare, kLogic, kSelect, kShape, kReduce, kArg, kAlong, kContract, kIndex,
+  kLoop
 };
 
 std::string_view OpText(Op op);
@@ -72,6 +83,8 @@ struct Value {
   bool operator==(const Value&) const = default;
 };
 
+struct Function;
+
 struct Node {
   Op op;
   Type type;
@@ -79,6 +92,7 @@ struct Node {
   std::vector<std::int64_t> attr;  // by operation, see above
   double number = 0;               // kNumber
   lang::Span span;                 // the source expression, for messages
+  std::shared_ptr<const Function> body = nullptr;  // kScan
 };
 
 // How often an input changes: with every instance of a batch, or not at all within one call.
@@ -110,6 +124,21 @@ struct Function {
 
 // Which values differ between instances: true for everything that reaches an instance input.
 std::vector<bool> VariesByInstance(const Function& function);
+// The same, where `inputs` says which inputs differ; and what it says for the body of a scan with such arguments.
+std::vector<bool> VariesFrom(const Function& function, const std::vector<bool>& inputs);
+std::vector<bool> BodyVaries(const Node& scan, const std::vector<bool>& args);
+
+// Whether two functions compute the same in the same way: equal up to names and spans.
+bool SameFunction(const Function& a, const Function& b);
+
+// The attributes of a scan, by name; and where each part of its value begins: carries, then ys, then the end.
+struct ScanForm {
+  std::int64_t steps = 0;
+  std::size_t carries = 0, xs = 0, ys = 0;
+  bool reverse = false, index = false;
+};
+ScanForm FormOf(const Node& scan);
+std::vector<std::int64_t> ScanOffsets(const Node& scan);
 
 // Makes a Function. Every method infers and checks the type (a wrong one is our bug and aborts) and returns the old
 // value where the same node exists, so common subexpressions vanish by themselves.
@@ -148,6 +177,12 @@ class Builder {
             const std::vector<std::int64_t>& lo);
   Value Gather(Value x, Value index, std::int64_t lead);
   Value Scatter(Value index, Value g, std::int64_t lead, std::int64_t count);
+  Value Scan(const ScanForm& form, std::shared_ptr<const Function> body, std::vector<Value> args);
+  // Part k of a scan's value, or of anything laid out like it: the last carries, then the ys, each [H, ..].
+  Value ScanPart(const Node& scan, Value v, std::size_t k);
+  // A leaf that is no input of the function: what stands for a state while the body of a scan is built among the nodes
+  // around it. Nothing that an output needs may reach it when the function is finished.
+  Value Placeholder(Type type);
 
   Value Add(Value a, Value b) { return Binary(Op::kAdd, a, b); }
   Value Sub(Value a, Value b) { return Binary(Op::kSub, a, b); }
@@ -163,8 +198,11 @@ class Builder {
   Value Put(Node node);
   Function function_;
   lang::Span span_;
-  using Key = std::tuple<Op, std::vector<std::int32_t>, std::vector<std::int64_t>, std::uint64_t, Elem, Shape>;
+  using Key = std::tuple<Op, std::vector<std::int32_t>, std::vector<std::int64_t>, std::uint64_t, Elem, Shape,
+                         const Function*>;
   std::map<Key, std::int32_t> known_;
+  std::vector<std::shared_ptr<const Function>> bodies_;  // each once
+  std::int64_t placeholders_ = 0;
 };
 
 // The labels of a `dot` node's operands and result.

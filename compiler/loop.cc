@@ -228,8 +228,13 @@ void Open(std::string& out, std::string& indent, const Shape& shape, int& depth)
 }
 
 std::string Text(const LoopProgram& p, const Step& s) {
-  std::string out, indent = "  ";
-  int depth = 0;
+  std::string out, indent(2 + 2 * static_cast<std::size_t>(s.level), ' ');
+  int depth = s.level;
+  if (s.kind == StepKind::kFor) {
+    out = fmt::format("{}for i{} < {}{}\n", indent, depth + 1, s.inner[0], s.reverse ? ", backwards" : "");
+    for (const Step& each : s.body) out += Text(p, each);
+    return out;
+  }
   Open(out, indent, s.outer, depth);
   auto name = [&](int b) { return p.buffers[static_cast<std::size_t>(b)].name; };
   const std::string outside = indent;
@@ -255,6 +260,8 @@ std::string Text(const LoopProgram& p, const Step& s) {
       out += fmt::format("{}acc = 0\n", indent);
       Open(out, indent, s.inner, depth);
       return out + fmt::format("{}{}[{}] = acc += {}\n", indent, name(t.buffer), Text(p, t.index), Text(p, t.value));
+    case StepKind::kFor:
+      break;
   }
   return out;
 }

@@ -65,7 +65,8 @@ enum class StepKind : std::uint8_t {
   kArg,      // the same; the stored value is the position of the greatest or least along the one inner axis
   kScan,     // for outer: acc = 0; for inner: acc += value; store
   kScatter,  // for outer: buffer[index] += value
-  kSort      // for outer: sorts inner[0] entries of keys from `index`, and of the positions in `second` (-1: none)
+  kSort,     // for outer: sorts inner[0] entries of keys from `index`, and of the positions in `second` (-1: none)
+  kFor       // for inner[0], with `reverse` from the last to the first: the steps of `body`, one level deeper
 };
 
 struct Step {
@@ -75,6 +76,9 @@ struct Step {
   Shape outer, inner;
   std::vector<Store> stores;  // one, but for kMap
   int second = -1;
+  int level = 0;              // how many kFor are around it: its loop variables begin at level + 1
+  std::vector<Step> body = {};  // kFor
+  bool reverse = false;
 };
 
 class LoopProgram {

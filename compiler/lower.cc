@@ -22,10 +22,10 @@ constexpr std::size_t kMostStores = 256;
 
 class Lowering {
  public:
-  explicit Lowering(const Function& f)
-      : f_(f), varies_(VariesByInstance(f)), keep_(ChooseBuffers(f)), buffer_(f.nodes.size(), -1) {}
+  Lowering(const Function& f, LoopProgram& p)
+      : f_(f), p_(p), varies_(VariesByInstance(f)), keep_(ChooseBuffers(f, varies_)), buffer_(f.nodes.size(), -1) {}
 
-  LoopProgram Run() {
+  void Run() {
     for (const Input& input : f_.inputs) {
       const bool varies = input.role == Role::kInstance;
       const int b = static_cast<int>(p_.buffers.size());
@@ -42,12 +42,27 @@ class Lowering {
       if (keep_[i]) Keep(i);
     }
     for (const Output& o : f_.outputs) p_.outputs.push_back(buffer_[Z(o.value.index)]);
-    DropDeadStores(p_);
-    return std::move(p_);
   }
 
  private:
-  std::vector<Step>& Steps(bool varies) { return varies ? p_.instance : p_.shared; }
+  // The body of the scan that is node `node` of the function around it; `state` holds the scan's value.
+  struct Around {
+    Lowering& outer;
+    const Node& node;
+    int state;
+    std::vector<Step>& steps;
+  };
+
+  Lowering(const Function& body, const Around& around, const std::vector<bool>& inputs)
+      : f_(body),
+        p_(around.outer.p_),
+        varies_(VariesFrom(body, inputs)),
+        keep_(ChooseBuffers(body, varies_)),
+        buffer_(body.nodes.size(), -1),
+        around_(&around),
+        level_(around.outer.level_ + 1) {}
+
+  std::vector<Step>& Steps(bool varies) { return around_ ? around_->steps : varies ? p_.instance : p_.shared; }
 
   int NewBuffer(std::size_t node, Elem elem, const char* suffix = "") {
     const bool varies = varies_[node];
@@ -81,24 +96,46 @@ class Lowering {
     return index;
   }
 
-  Index Vars(const Shape& shape, int from = 0) {
+  Index Vars(const Shape& shape) {
     Index index;
-    for (std::size_t d = 0; d < shape.size(); ++d) index.push_back(p_.Var(from + static_cast<int>(d) + 1, shape[d]));
+    for (std::size_t d = 0; d < shape.size(); ++d) index.push_back(p_.Var(level_ + static_cast<int>(d) + 1, shape[d]));
     return index;
   }
 
   std::int32_t Read(Value v, const Index& index) {
     const auto i = Z(v.index);
+    if (around_ && f_.nodes[i].op == Op::kInput) return ReadInput(f_.nodes[i], index);
     if (buffer_[i] < 0) return InPlace(i, index);
-    const std::int32_t at = Linear(index, f_.nodes[i].type.shape);
+    return ReadBuffer(buffer_[i], Linear(index, f_.nodes[i].type.shape));
+  }
+
+  std::int32_t ReadBuffer(int buffer, std::int32_t at) {
     if (fuse_) {
       for (const Store& s : fuse_->stores) {
-        if (s.buffer != buffer_[i]) continue;
+        if (s.buffer != buffer) continue;
         if (s.index == at) return s.value;
-        fusable_ = false;
+        const Expr &x = p_.at(s.index), &y = p_.at(at);
+        const bool known = x.least <= x.greatest && y.least <= y.greatest;
+        if (!known || (x.least <= y.greatest && y.least <= x.greatest)) fusable_ = false;
       }
     }
-    return p_.Load(buffer_[i], at);
+    return p_.Load(buffer, at);
+  }
+
+  // An input of a body: a carry lies in the scan's value, everything else is read where it stands outside.
+  std::int32_t ReadInput(const Node& input, const Index& index) {
+    const Node& scan = around_->node;
+    const ScanForm form = FormOf(scan);
+    const std::size_t k = Z(input.attr[0]);
+    if (k < form.carries) {
+      return ReadBuffer(around_->state, p_.IndexAdd(Linear(index, input.type.shape), ScanOffsets(scan)[k]));
+    }
+    const std::int32_t t = p_.Var(level_, form.steps);
+    if (k == scan.args.size()) return t;
+    if (k >= form.carries + form.xs) return around_->outer.Read(scan.args[k], index);
+    Index row{t};
+    row.insert(row.end(), index.begin(), index.end());
+    return around_->outer.Read(scan.args[k], row);
   }
 
   std::int32_t InPlace(std::size_t i, const Index& index) {
@@ -132,6 +169,7 @@ class Lowering {
       case OpClass::kArg:
       case OpClass::kAlong:
       case OpClass::kContract:
+      case OpClass::kLoop:
         break;
     }
     AMO_CHECK(false, "(no buffer)");
@@ -180,6 +218,7 @@ class Lowering {
 
   void Push(Step step) {
     auto empty = [](const Shape& s) { return std::find(s.begin(), s.end(), 0) != s.end(); };
+    step.level = level_;
     if (!empty(step.outer)) Steps(step.varies).push_back(std::move(step));
   }
 
@@ -208,11 +247,13 @@ class Lowering {
         return Push({StepKind::kArg, n.op, varies_[i], n.type.shape, {all.back()}, {{b, index, value}}});
       }
       case OpClass::kAlong:
-        return n.op == Op::kCumSum ? Scan(i) : Sort(i);
+        return n.op == Op::kCumSum ? CumSum(i) : Sort(i);
       case OpClass::kContract:
         return Dot(i);
       case OpClass::kIndex:
         return n.op == Op::kScatter ? Scatter(i) : Map(i, NewBuffer(i, n.type.elem));
+      case OpClass::kLoop:
+        return Scan(i);
     }
   }
 
@@ -273,7 +314,7 @@ class Lowering {
     const Shape& all = f_.type(n.args[0]).shape;
     Index index(all.size());
     Shape inner;
-    int out = 0, in = static_cast<int>(n.type.shape.size());
+    int out = level_, in = level_ + static_cast<int>(n.type.shape.size());
     for (std::size_t d = 0; d < all.size(); ++d) {
       const bool gone = std::binary_search(n.attr.begin(), n.attr.end(), static_cast<std::int64_t>(d));
       if (gone) inner.push_back(all[d]);
@@ -291,12 +332,12 @@ class Lowering {
     const DotLabels l = LabelsOf(f_, n);
     std::map<std::int64_t, std::int32_t> var;
     Shape inner;
-    for (std::size_t d = 0; d < l.out.size(); ++d) var[l.out[d]] = p_.Var(static_cast<int>(d) + 1, n.type.shape[d]);
+    for (std::size_t d = 0; d < l.out.size(); ++d) var[l.out[d]] = p_.Var(level_ + static_cast<int>(d) + 1, n.type.shape[d]);
     const auto contract = [&](const std::vector<std::int64_t>& labels, const Shape& shape) {
       for (std::size_t d = 0; d < labels.size(); ++d) {
         if (var.count(labels[d])) continue;
         inner.push_back(shape[d]);
-        var[labels[d]] = p_.Var(static_cast<int>(l.out.size() + inner.size()), shape[d]);
+        var[labels[d]] = p_.Var(level_ + static_cast<int>(l.out.size() + inner.size()), shape[d]);
       }
     };
     contract(l.a, f_.type(n.args[0]).shape);
@@ -313,7 +354,7 @@ class Lowering {
     Push({StepKind::kReduce, Op::kReduceSum, varies_[i], n.type.shape, inner, {{b, at, value}}});
   }
 
-  void Scan(std::size_t i) {
+  void CumSum(std::size_t i) {
     const Node& n = f_.nodes[i];
     const Shape& all = n.type.shape;
     if (Count(all) == 0) {
@@ -368,18 +409,95 @@ class Lowering {
     Push({StepKind::kScatter, n.op, varies_[i], from, {}, {{b, Linear(at, shape), value}}});
   }
 
+  // Stores one value after the other at `start` + its index; the last step is left alone where it may read what is
+  // stored here.
+  void StoreAt(bool varies, int buffer, std::int32_t start, const Shape& shape, Value v, bool fuse) {
+    memo_.clear();
+    const auto at = [&](const Index& x) { return p_.IndexAdd(Linear(x, shape), start); };
+    if (fuse) return Store1(varies, buffer, shape, at, [&](const Index& x) { return Read(v, x); });
+    const Index x = Vars(shape);
+    Push({StepKind::kMap, Op::kNumber, varies, Loops(shape), {}, {{buffer, at(x), Read(v, x)}}});
+  }
+
+  // The carries live at the beginning of the scan's value; a step ends by storing its ys, then the new carries.
+  void Scan(std::size_t i) {
+    const Node& n = f_.nodes[i];
+    const ScanForm form = FormOf(n);
+    const std::vector<std::int64_t> offsets = ScanOffsets(n);
+    const bool varies = varies_[i];
+    const int state = NewBuffer(i, Elem::kReal);
+    const auto start = [&](std::size_t k) { return p_.Const(static_cast<double>(offsets[k]), Elem::kInt); };
+    for (std::size_t k = 0; k < form.carries; ++k) {
+      StoreAt(varies, state, start(k), f_.type(n.args[k]).shape, n.args[k], true);
+    }
+    memo_.clear();
+    buffer_[i] = state;
+    if (form.steps == 0) return;
+    std::vector<bool> args;
+    for (Value a : n.args) args.push_back(varies_[Z(a.index)]);
+    Step loop{.kind = StepKind::kFor, .op = n.op, .varies = varies, .outer = {}, .inner = {form.steps}, .stores = {}};
+    loop.reverse = form.reverse;
+    const Around around{*this, n, state, loop.body};
+    Lowering(*n.body, around, BodyVaries(n, args)).RunBody();
+    memo_.clear();
+    Push(std::move(loop));
+  }
+
+  void RunBody() {
+    const Node& scan = around_->node;
+    const ScanForm form = FormOf(scan);
+    const std::vector<std::int64_t> offsets = ScanOffsets(scan);
+    const bool varies = around_->outer.varies_[Z(&scan - around_->outer.f_.nodes.data())];
+    for (std::size_t i = 0; i < f_.nodes.size(); ++i) {
+      if (keep_[i]) Keep(i);
+    }
+    const std::int32_t t = p_.Var(level_, form.steps);
+    for (std::size_t k = form.carries; k < form.carries + form.ys; ++k) {
+      const Shape& shape = f_.type(f_.outputs[k].value).shape;
+      const std::int32_t start = p_.IndexAdd(p_.IndexMul(t, Count(shape)), offsets[k]);
+      StoreAt(varies, around_->state, start, shape, f_.outputs[k].value, true);
+    }
+    // A new carry that is another carry is read before that one is stored.
+    std::vector<int> moved(form.carries, -1);
+    for (std::size_t k = 0; k < form.carries; ++k) {
+      const Value v = f_.outputs[k].value;
+      if (f_.node(v).op != Op::kInput || v == f_.inputs[k].value) continue;
+      const Type& type = f_.type(v);
+      p_.buffers.push_back({.place = varies ? Place::kInstance : Place::kShared, .elem = Elem::kReal,
+                            .count = Count(type.shape), .varies = varies, .name = "moved"});
+      moved[k] = static_cast<int>(p_.buffers.size()) - 1;
+      StoreAt(varies, moved[k], p_.Const(0, Elem::kInt), type.shape, v, false);
+    }
+    for (std::size_t k = 0; k < form.carries; ++k) {
+      const Value v = f_.outputs[k].value;
+      if (v == f_.inputs[k].value) continue;
+      const Shape& shape = f_.type(v).shape;
+      const Index x = Vars(shape);
+      const std::int32_t value = moved[k] >= 0 ? p_.Load(moved[k], Linear(x, shape)) : Read(v, x);
+      const std::int32_t at = p_.IndexAdd(Linear(x, shape), offsets[k]);
+      Push({StepKind::kMap, Op::kNumber, varies, Loops(shape), {}, {{around_->state, at, value}}});
+    }
+  }
+
   const Function& f_;
-  LoopProgram p_;
+  LoopProgram& p_;
   std::vector<bool> varies_, keep_;
   std::vector<int> buffer_;  // of each node, or -1
   std::map<std::pair<std::size_t, Index>, std::int32_t> memo_;
   Step* fuse_ = nullptr;  // the step that the next one may join
   bool fusable_ = true;
+  const Around* around_ = nullptr;  // null: the function itself
+  int level_ = 0;                   // how many scans are around
 };
 
 }  // namespace
 
-LoopProgram Lower(const Function& function) { return Lowering(function).Run(); }
+LoopProgram Lower(const Function& function) {
+  LoopProgram program;
+  Lowering(function, program).Run();
+  DropDeadStores(program);
+  return program;
+}
 
 void DropDeadStores(LoopProgram& p) {
   std::vector<bool> read(p.buffers.size());
@@ -392,20 +510,39 @@ void DropDeadStores(LoopProgram& p) {
     if (x.kind == ExprKind::kLoad) read[Z(x.lo)] = true;
     for (std::int32_t a : x.args) self(self, a);
   };
-  for (std::vector<Step>* steps : {&p.instance, &p.shared}) {
-    for (std::size_t k = steps->size(); k-- > 0;) {
-      Step& s = (*steps)[k];
-      std::erase_if(s.stores, [&](const Store& t) {
-        return !read[Z(t.buffer)] && (s.kind != StepKind::kSort || s.second < 0 || !read[Z(s.second)]);
-      });
+  // Marks what the steps read, from the last to the first; a loop again and again, since a step may read what a later
+  // one stores.
+  const auto live = [&](const Step& s, const Store& t) {
+    return read[Z(t.buffer)] || (s.kind == StepKind::kSort && s.second >= 0 && read[Z(s.second)]);
+  };
+  const auto mark = [&](auto&& self, const std::vector<Step>& steps) -> void {
+    for (std::size_t k = steps.size(); k-- > 0;) {
+      const Step& s = steps[k];
+      if (s.kind == StepKind::kFor) {
+        for (std::vector<bool> before; before != read;) {
+          before = read;
+          self(self, s.body);
+        }
+      }
       for (const Store& t : s.stores) {
+        if (!live(s, t)) continue;
         if (s.kind == StepKind::kSort) read[Z(t.buffer)] = true;
         visit(visit, t.index);
         visit(visit, t.value);
       }
     }
-    std::erase_if(*steps, [](const Step& s) { return s.stores.empty(); });
-  }
+  };
+  const auto drop = [&](auto&& self, std::vector<Step>& steps) -> void {
+    for (Step& s : steps) {
+      self(self, s.body);
+      std::erase_if(s.stores, [&](const Store& t) { return !live(s, t); });
+    }
+    std::erase_if(steps, [](const Step& s) { return s.stores.empty() && s.body.empty(); });
+  };
+  mark(mark, p.instance);
+  mark(mark, p.shared);
+  drop(drop, p.instance);
+  drop(drop, p.shared);
 }
 
 }  // namespace amo::compiler

@@ -12,7 +12,7 @@ namespace amo::compiler {
 
 // Which nodes get a buffer: those that need memory (reductions, contractions, what is gathered from, outputs), and
 // those whose recomputation would cost more than a load.
-std::vector<bool> ChooseBuffers(const Function& function);
+std::vector<bool> ChooseBuffers(const Function& function, const std::vector<bool>& varies);
 
 LoopProgram Lower(const Function& function);
 

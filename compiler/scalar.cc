@@ -70,7 +70,8 @@ double ApplyUnary(Op op, double x) {
     case Op::kArgSort:
     case Op::kDot:
     case Op::kGather:
-    case Op::kScatter: break;
+    case Op::kScatter:
+    case Op::kScan: break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());
 }
@@ -137,7 +138,8 @@ double ApplyBinary(Op op, double a, double b) {
     case Op::kArgSort:
     case Op::kDot:
     case Op::kGather:
-    case Op::kScatter: break;
+    case Op::kScatter:
+    case Op::kScan: break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());
 }

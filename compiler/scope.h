@@ -55,6 +55,7 @@ class Scope {
   Term Call(const lang::Call& call, const lang::Expr& e);
   std::optional<Term> Builtin(const std::string& name, const lang::Call& call, const lang::Expr& e);
   Term Reduction(const lang::BinderCall& call, const lang::Expr& e);
+  Term Scan(const lang::BinderCall& call, const lang::Expr& e);  // build_scan.cc
   Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
   Term Network(const std::string& name, const lang::Expr* builder, const std::vector<Term>& args, const Shape& result,
                lang::Span at);  // builder: null for the default model
@@ -141,6 +142,7 @@ class Scope {
   Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
   Term Field(const lang::Member& m, const lang::Expr& e);
   Term GatherOne(const Term& x, std::size_t dim, const Term& index);
+  void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 
   Kinds inputs_;
   std::vector<int> open_;  // the loops around what is evaluated

@@ -7,20 +7,13 @@
 
 #include "compiler/check.h"
 #include "compiler/scalar.h"
+#include "compiler/simplify_scan.h"
 #include "compiler/text.h"
 
 namespace amo::compiler {
 namespace {
 
 std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// The number that a value holds in every entry, if it is one.
-std::optional<double> Everywhere(const Builder& b, Value v) {
-  const Node& n = b.node(v);
-  if (n.op == Op::kNumber) return n.number;
-  if (n.op == Op::kBroadcast || n.op == Op::kReshape || n.op == Op::kSlice) return Everywhere(b, n.args[0]);
-  return std::nullopt;
-}
 
 bool Is(const Builder& b, Value v, double number) { return Everywhere(b, v) == number; }
 
@@ -99,7 +92,7 @@ std::optional<Value> Shape(Builder& b, const Node& n, const std::vector<Value>& 
   }
   if (n.op == Op::kSlice) {
     if (const auto c = Everywhere(b, args[0])) return Constant(b, *c, n.type);
-    return b.Slice(args[0], n.attr, n.type.shape);
+    return Narrow(b, args[0], n.attr, n.type.shape);
   }
   if (n.op == Op::kPad) return b.Pad(args[0], n.attr, n.type.shape);
   return std::nullopt;
@@ -122,7 +115,8 @@ Value Rule(Builder& b, const Node& n, const std::vector<Value>& args) {
     case OpClass::kArg:
     case OpClass::kAlong:
     case OpClass::kContract:
-    case OpClass::kIndex: break;
+    case OpClass::kIndex:
+    case OpClass::kLoop: break;
   }
   return v ? *v : b.Copy(n, args);
 }
@@ -142,13 +136,23 @@ Function Pass(const Function& f) {
     std::vector<Value> args;
     for (Value a : n.args) args.push_back(values[Z(a.index)]);
     b.At(n.span);
-    values[i] = Rule(b, n, args);
+    values[i] = n.op == Op::kScan ? SimplifyScan(b, n, args, PartsRead(f, i, live)) : Rule(b, n, args);
   }
   for (const Output& o : f.outputs) b.Output(o.name, values[Z(o.value.index)]);
   return b.Finish();
 }
 
 }  // namespace
+
+std::optional<double> Everywhere(const Builder& b, Value v) {
+  const Node& n = b.node(v);
+  if (n.op == Op::kNumber) return n.number;
+  if (n.op == Op::kBroadcast || n.op == Op::kReshape || n.op == Op::kSlice) return Everywhere(b, n.args[0]);
+  if (n.op != Op::kConcat) return std::nullopt;
+  const auto first = Everywhere(b, n.args[0]);
+  const bool same = first && std::all_of(n.args.begin(), n.args.end(), [&](Value a) { return Everywhere(b, a) == first; });
+  return same ? first : std::nullopt;
+}
 
 Function Simplify(const Function& function) {
   Function f = Pass(function);

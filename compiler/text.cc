@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -130,13 +131,11 @@ std::string ParseLine(std::string_view line, Function& f) {
   return "";
 }
 
-}  // namespace
-
-std::string Print(const Function& f) {
-  std::string out = fmt::format("function {}\n", f.name);
+void Print(const Function& f, const std::string& indent, std::string& out) {
+  out += fmt::format("{}function {}\n", indent, f.name);
   for (std::size_t i = 0; i < f.nodes.size(); ++i) {
     const Node& n = f.nodes[i];
-    out += fmt::format("  %{} = {}", i, OpText(n.op));
+    out += fmt::format("{}  %{} = {}", indent, i, OpText(n.op));
     if (n.op == Op::kInput) {
       const Input& in = f.inputs[static_cast<std::size_t>(n.attr[0])];
       out += fmt::format(" {} : {} {}\n", in.name, in.role == Role::kShared ? "shared" : "instance", ToString(n.type));
@@ -146,24 +145,49 @@ std::string Print(const Function& f) {
     for (Value a : n.args) out += " " + Ref(a);
     if (!n.attr.empty()) out += fmt::format(" {{{}}}", fmt::join(n.attr, ","));
     out += fmt::format(" : {}\n", ToString(n.type));
+    if (!n.body) continue;
+    Print(*n.body, indent + "    ", out);
+    out += indent + "    end\n";
   }
-  for (const Output& o : f.outputs) out += fmt::format("  output {} {}\n", o.name, Ref(o.value));
+  for (const Output& o : f.outputs) out += fmt::format("{}  output {} {}\n", indent, o.name, Ref(o.value));
+}
+
+}  // namespace
+
+std::string Print(const Function& f) {
+  std::string out;
+  Print(f, "", out);
   return out;
 }
 
 ParsedFunction ParseFunction(std::string_view text) {
-  Function f;
+  std::vector<Function> open(1);  // the function and the bodies that have begun
   int line = 0;
   while (!text.empty()) {
     ++line;
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string error = ParseLine(text.substr(0, end), f);
-    if (!error.empty()) return {{}, fmt::format("line {}: {}", line, error)};
+    const std::string_view now = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
+    const std::vector<std::string_view> words = Words(now);
+    std::vector<Node>& nodes = open.back().nodes;
+    const bool scan = !nodes.empty() && nodes.back().op == Op::kScan && !nodes.back().body;
+    if (scan && !words.empty() && words[0] == "function") {
+      open.emplace_back();
+    } else if (scan && !words.empty()) {
+      return {{}, fmt::format("line {}: a scan is followed by its body", line)};
+    } else if (words.size() == 1 && words[0] == "end" && open.size() > 1) {
+      auto body = std::make_shared<const Function>(std::move(open.back()));
+      open.pop_back();
+      open.back().nodes.back().body = std::move(body);
+      continue;
+    }
+    const std::string error = ParseLine(now, open.back());
+    if (!error.empty()) return {{}, fmt::format("line {}: {}", line, error)};
   }
-  const std::string error = Verify(f);
+  if (open.size() > 1) return {{}, "a body does not end"};
+  const std::string error = Verify(open[0]);
   if (!error.empty()) return {{}, error};
-  return {std::move(f), ""};
+  return {std::move(open[0]), ""};
 }
 
 }  // namespace amo::compiler

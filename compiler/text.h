@@ -16,6 +16,14 @@
 //     %3 = mul %2 %0 : real[3]
 //     %4 = reduce_sum %3 {0} : real
 //     output value %4
+//
+// A scan is followed by its body, indented, and `end`:
+//     %5 = scan %0 {20,1,0,0,0,0} : real[3]
+//       function step
+//         %0 = input z : instance real[3]
+//         %1 = sin %0 : real[3]
+//         output z %1
+//       end
 namespace amo::compiler {
 
 std::string Print(const Function& function);

@@ -34,9 +34,17 @@ std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
 // Entries of nodes that one thread should have to work on before a second is worth its start.
 constexpr std::int64_t kGrainEntries = 1 << 15;
 
-std::int64_t GrainOf(const Function& f, const Kernel& kernel) {
+std::int64_t EntriesOf(const Function& f) {
   std::int64_t entries = 1;
-  for (const compiler::Node& n : f.nodes) entries += compiler::Count(n.type.shape);
+  for (const compiler::Node& n : f.nodes) {
+    entries += compiler::Count(n.type.shape);
+    if (n.body) entries += compiler::FormOf(n).steps * EntriesOf(*n.body);
+  }
+  return entries;
+}
+
+std::int64_t GrainOf(const Function& f, const Kernel& kernel) {
+  const std::int64_t entries = EntriesOf(f);
   const std::int64_t lanes = std::max(kernel.lanes, 1);
   return std::max<std::int64_t>(lanes, kGrainEntries / entries / lanes * lanes);
 }

@@ -180,6 +180,7 @@ at::Tensor ExecuteUnary(const Node& n, const Operand& operand, const Place& plac
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kScan:
       break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(n.op)).c_str());

@@ -3,7 +3,11 @@
 #include "runtime/torch_execute.h"
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/stack.h>
+
+#include <algorithm>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"
@@ -37,18 +41,61 @@ Place PlaceOf(const Function& f, const std::vector<at::Tensor>& inputs) {
   return place;
 }
 
-at::Tensor Checked(const Input& input, const at::Tensor& tensor, const Place& place) {
+void CheckInput(const Input& input, const at::Tensor& tensor, const Place& place) {
   AMO_CHECK(tensor.sizes() == Sizes(input.role == Role::kInstance, input.type.shape, place), "(input %s)",
             input.name.c_str());
   AMO_CHECK(tensor.scalar_type() == c10::typeMetaToScalarType(Options(input.type.elem, place).dtype()), "(input %s)",
             input.name.c_str());
-  return tensor;
 }
 
 at::Tensor Leaf(const Function& f, const Node& n, const std::vector<at::Tensor>& inputs, const Place& place) {
-  if (n.op == Op::kInput) return Checked(f.inputs[Z(n.attr[0])], inputs[Z(n.attr[0])], place);
+  if (n.op == Op::kInput) return inputs[Z(n.attr[0])];
   if (n.op == Op::kIota) return at::arange(n.attr[0], n.attr[0] + n.type.shape[0], Options(Elem::kInt, place));
   return at::full({}, n.number, Options(n.type.elem, place));
+}
+
+std::vector<at::Tensor> Run(const Function& f, const std::vector<at::Tensor>& inputs, const std::vector<bool>& varies,
+                            const Place& place);
+
+// The steps one after the other; the ys are stacked along their first axis.
+at::Tensor ExecuteScan(const Node& n, const std::vector<Operand>& in, const Place& place) {
+  const compiler::ScanForm form = compiler::FormOf(n);
+  const Function& body = *n.body;
+  std::vector<bool> args;
+  for (const Operand& x : in) args.push_back(x.varies);
+  const std::vector<bool> inputs_vary = compiler::BodyVaries(n, args);
+  const std::vector<bool> nodes_vary = compiler::VariesFrom(body, inputs_vary);
+  const bool varies = std::count(args.begin(), args.end(), true) > 0;
+  const auto widened = [&](at::Tensor x, bool has_batch, const compiler::Shape& shape) {
+    return varies && !has_batch ? x.expand(Sizes(true, shape, place)) : x;
+  };
+  std::vector<at::Tensor> inputs(body.inputs.size());
+  for (std::size_t k = 0; k < in.size(); ++k) {
+    inputs[k] = k < form.carries ? widened(in[k].tensor, in[k].varies, body.inputs[k].type.shape) : in[k].tensor;
+  }
+  std::vector<std::vector<at::Tensor>> rows(form.ys, std::vector<at::Tensor>(Z(form.steps)));
+  for (std::int64_t s = 0; s < form.steps; ++s) {
+    const std::int64_t t = form.reverse ? form.steps - 1 - s : s;
+    for (std::size_t k = form.carries; k < form.carries + form.xs; ++k) {
+      inputs[k] = in[k].tensor.select(in[k].lead(), t);
+    }
+    if (form.index) inputs.back() = at::full({}, t, Options(Elem::kInt, place));
+    std::vector<at::Tensor> outputs = Run(body, inputs, nodes_vary, place);
+    for (std::size_t k = 0; k < outputs.size(); ++k) {
+      const compiler::Value v = body.outputs[k].value;
+      outputs[k] = widened(outputs[k], nodes_vary[Z(v.index)], body.type(v).shape);
+      (k < form.carries ? inputs[k] : rows[k - form.carries][Z(t)]) = outputs[k];
+    }
+  }
+  std::vector<at::Tensor> parts;
+  const std::vector<std::int64_t> offsets = compiler::ScanOffsets(n);
+  for (std::size_t k = 0; k < form.carries + form.ys; ++k) {
+    if (k >= form.carries && form.steps == 0) continue;
+    const at::Tensor part = k < form.carries ? inputs[k] : at::stack(rows[k - form.carries], varies ? 1 : 0);
+    parts.push_back(part.reshape(Sizes(varies, {offsets[k + 1] - offsets[k]}, place)));
+  }
+  if (parts.empty()) return at::full(Sizes(varies, {0}, place), 0, place.real);
+  return at::cat(parts, varies ? 1 : 0);
 }
 
 at::Tensor Execute(const Function& f, const Node& n, const std::vector<Operand>& in,
@@ -76,6 +123,8 @@ at::Tensor Execute(const Function& f, const Node& n, const std::vector<Operand>&
       return ExecuteDot(f, n, in[0], in[1], place);
     case OpClass::kIndex:
       return n.op == Op::kGather ? ExecuteGather(n, in[0], in[1], place) : ExecuteScatter(n, in[0], in[1], place);
+    case OpClass::kLoop:
+      return ExecuteScan(n, in, place);
   }
   AMO_CHECK(false);
 }
@@ -93,6 +142,26 @@ std::vector<std::size_t> LastUses(const Function& f) {
     }
   }
   return last;
+}
+
+std::vector<at::Tensor> Run(const Function& f, const std::vector<at::Tensor>& inputs, const std::vector<bool>& varies,
+                            const Place& place) {
+  const std::vector<std::size_t> last = LastUses(f);
+  std::vector<at::Tensor> values(f.nodes.size());
+  std::vector<Operand> in;
+  for (std::size_t i = 0; i < f.nodes.size(); ++i) {
+    if (last[i] == kNever) continue;
+    const Node& n = f.nodes[i];
+    in.clear();
+    for (compiler::Value a : n.args) in.push_back({values[Z(a.index)], varies[Z(a.index)]});
+    values[i] = Execute(f, n, in, inputs, place);
+    for (compiler::Value a : n.args) {
+      if (last[Z(a.index)] == i) values[Z(a.index)].reset();
+    }
+  }
+  std::vector<at::Tensor> outputs;
+  for (const compiler::Output& o : f.outputs) outputs.push_back(values[Z(o.value.index)]);
+  return outputs;
 }
 
 }  // namespace
@@ -119,23 +188,8 @@ at::TensorOptions Options(Elem elem, const Place& place) {
 std::vector<at::Tensor> TorchExecute(const Function& f, const std::vector<at::Tensor>& inputs) {
   AMO_CHECK(inputs.size() == f.inputs.size());
   const Place place = PlaceOf(f, inputs);
-  const std::vector<bool> varies = compiler::VariesByInstance(f);
-  const std::vector<std::size_t> last = LastUses(f);
-  std::vector<at::Tensor> values(f.nodes.size());
-  std::vector<Operand> in;
-  for (std::size_t i = 0; i < f.nodes.size(); ++i) {
-    if (last[i] == kNever) continue;
-    const Node& n = f.nodes[i];
-    in.clear();
-    for (compiler::Value a : n.args) in.push_back({values[Z(a.index)], varies[Z(a.index)]});
-    values[i] = Execute(f, n, in, inputs, place);
-    for (compiler::Value a : n.args) {
-      if (last[Z(a.index)] == i) values[Z(a.index)].reset();
-    }
-  }
-  std::vector<at::Tensor> outputs;
-  for (const compiler::Output& o : f.outputs) outputs.push_back(values[Z(o.value.index)]);
-  return outputs;
+  for (std::size_t k = 0; k < inputs.size(); ++k) CheckInput(f.inputs[k], inputs[k], place);
+  return Run(f, inputs, compiler::VariesByInstance(f), place);
 }
 
 }  // namespace amo::runtime

@@ -12,6 +12,7 @@
 
 #include "compiler/derive.h"
 #include "compiler/interpret.h"
+#include "compiler/simplify.h"
 #include "compiler/text.h"
 #include "lang/explain.h"
 #include "lang/render.h"
@@ -96,6 +97,104 @@ TEST(Build, BoxQpIsItsFormula) {
   EXPECT_NEAR(Objective(built.program, v), expected, 1e-10);
   const Values projected = Evaluated(*built.program.project, v);
   for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(projected.at("y").data[i], std::clamp(y.data[i], 0.0, 1.0));
+}
+
+// A pendulum swung up over H steps, by hand.
+std::string Pendulum(int steps) {
+  return "dim H = " + std::to_string(steps) + R"(
+function swing(s : real[2], u : real) -> real[2] = [s[0] + 0.05 * w, w]
+  where w = clamp(s[1] + 0.05 * (15 * sin(s[0]) + 3 * u), -8, 8)
+problem swing_up
+context  th : real ~ uniform(-1, 1)
+variable u : real[H] in box(-2, 2)
+let s = scan(z = [th, 0], t in H: swing(z, u[t]))
+minimize sum(t in H: s[t, 1]^2 + 0.1 * u[t]^2) + 10 * cos(last(s)[0])
+)";
+}
+
+TEST(Build, ScanIsItsSteps) {
+  Built built;
+  BuildText(Pendulum(20), built);
+  ASSERT_EQ(Messages(built.diagnostics), "");
+  Values v{{"th", {{}, {0.4}}}, {"u", {{Elem::kReal, {20}}, std::vector<double>(20)}}};
+  for (std::size_t t = 0; t < 20; ++t) v["u"].data[t] = std::sin(static_cast<double>(t));
+  double angle = 0.4, speed = 0, expected = 0;
+  for (std::size_t t = 0; t < 20; ++t) {
+    const double u = v["u"].data[t];
+    expected += speed * speed + 0.1 * u * u;
+    speed = std::clamp(speed + 0.05 * (15 * std::sin(angle) + 3 * u), -8.0, 8.0);
+    angle += 0.05 * speed;
+  }
+  EXPECT_NEAR(Objective(built.program, v), expected + 10 * std::cos(angle), 1e-10);
+}
+
+TEST(Build, ScanDoesNotGrowWithItsSteps) {
+  const auto nodes = [](int steps) {
+    Built built;
+    BuildText(Pendulum(steps), built);
+    const Function h = Simplify(HessianVector(*built.program.objective, {built.program.objective->FindInput("u")}));
+    std::size_t count = h.nodes.size();
+    for (const Node& n : h.nodes) if (n.body) count += n.body->nodes.size();
+    return count;
+  };
+  EXPECT_EQ(nodes(20), nodes(2000));
+}
+
+// Loops around a scan, a step that reads the loop's index and t + 1, an int state, and a draw for each step.
+TEST(Build, ScanUnderLoops) {
+  Built built;
+  BuildText(R"(
+dim n = 3
+problem loops
+context  x : real[n, 6] ~ normal(0, 1)
+variable y : real[n]
+minimize mean(i in n: last(scan(z = 1, t in 4: sin(z * x[i, t + 1] + y[i] + t))))
+       + last(scan(k = 1, t in 5: (k * 2 + t) % 7)) + sum(scan(z = [i in n: y[i]], t in 1..3: [i in n: z[(i + t) % n] * x[i, t]]))
+)", built);
+  ASSERT_EQ(Messages(built.diagnostics), "");
+  std::vector<double> x(18), y{0.3, -0.2, 0.7};
+  for (std::size_t i = 0; i < 18; ++i) x[i] = std::cos(static_cast<double>(i));
+  double expected = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    double z = 1;
+    for (std::size_t t = 0; t < 4; ++t) z = std::sin(z * x[6 * i + t + 1] + y[i] + static_cast<double>(t));
+    expected += z / 3;
+  }
+  int k = 1;
+  for (int t = 0; t < 5; ++t) k = (k * 2 + t) % 7;
+  expected += k;
+  std::vector<double> z = y;
+  expected += z[0] + z[1] + z[2];
+  for (std::size_t t = 1; t < 3; ++t) {
+    std::vector<double> next(3);
+    for (std::size_t i = 0; i < 3; ++i) next[i] = z[(i + t) % 3] * x[6 * i + t];
+    z = next;
+    expected += z[0] + z[1] + z[2];
+  }
+  EXPECT_NEAR(Objective(built.program, {{"x", {{Elem::kReal, {3, 6}}, x}}, {"y", {{Elem::kReal, {3}}, y}}}), expected, 1e-10);
+}
+
+TEST(Build, ScanDrawsForEachStep) {
+  Built built;
+  BuildText(R"(
+problem walk
+context  x : real ~ normal(0, 1)
+variable y : real
+minimize mean(i in 3: last(scan(z = x, t in 5, e : real ~ normal(0, 1): 0.5 * z + y * e)))
+)", built);
+  ASSERT_EQ(Messages(built.diagnostics), "");
+  ASSERT_EQ(built.program.draws.size(), 2u);
+  const Draw& d = built.program.draws.back();
+  EXPECT_EQ(d.type.shape, (Shape{3, 5}));
+  std::vector<double> e(15);
+  for (std::size_t i = 0; i < 15; ++i) e[i] = std::sin(static_cast<double>(3 * i));
+  double expected = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    double z = 0.3;
+    for (std::size_t t = 0; t < 5; ++t) z = 0.5 * z + 2 * e[5 * i + t];
+    expected += z / 3;
+  }
+  EXPECT_NEAR(Objective(built.program, {{"x", {{}, {0.3}}}, {"y", {{}, {2.0}}}, {d.input, {d.type, e}}}), expected, 1e-12);
 }
 
 TEST(Build, RosenbrockVanishesAtItsMinimum) {

@@ -98,10 +98,14 @@ INSTANTIATE_TEST_SUITE_P(Seeds, RandomKernels, ::testing::Range(0, 60));
 TEST(RandomFunctions, HaveEveryOperation) {
   for (bool smooth : {false, true}) {
     std::set<Op> seen;
-    for (std::uint64_t seed = 0; seed < 60; ++seed) {
-      for (const Node& n : RandomFunction(seed, smooth).nodes) seen.insert(n.op);
-    }
-    for (int op = 0; op <= static_cast<int>(Op::kScatter); ++op) {
+    const auto visit = [&](auto&& self, const Function& f) -> void {
+      for (const Node& n : f.nodes) {
+        seen.insert(n.op);
+        if (n.body) self(self, *n.body);
+      }
+    };
+    for (std::uint64_t seed = 0; seed < 60; ++seed) visit(visit, RandomFunction(seed, smooth));
+    for (int op = 0; op <= static_cast<int>(Op::kScan); ++op) {
       const bool decides = static_cast<Op>(op) == Op::kFloor;
       EXPECT_TRUE(seen.count(static_cast<Op>(op)) || (smooth && decides)) << OpText(static_cast<Op>(op));
     }

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <utility>
 
 namespace amo::compiler {
 namespace {
@@ -25,6 +27,8 @@ class Maker {
       pool_.push_back(b_.Input("n" + std::to_string(k), role, {Elem::kInt, RandomShape()}));
     }
     pool_.push_back(b_.Input("c", Role::kInstance, {Elem::kBool, RandomShape()}));
+    whole_ = pool_[4];
+    logical_ = pool_[6];
     const int steps = 6 + Below(20);
     for (int k = 0; k < steps; ++k) pool_.push_back(Step());
     const int outputs = 1 + Below(4);
@@ -57,8 +61,7 @@ class Maker {
     }
     const Value v = Any();
     if (elem == Elem::kReal) return b_.ToReal(v);
-    if (elem == Elem::kInt) return pool_[4];
-    return pool_[6];
+    return elem == Elem::kInt ? whole_ : logical_;
   }
 
   Value WithAxis(Elem elem) {
@@ -330,7 +333,66 @@ class Maker {
     return Below(2) ? g : b_.Scatter(which, g, lead, 1 + Below(5));
   }
 
+  // A few steps of a random body, which may hold a scan itself.
+  Value Scanned() {
+    ScanForm form;
+    form.steps = Below(5);
+    form.carries = static_cast<std::size_t>(1 + Below(2));
+    form.xs = static_cast<std::size_t>(Below(3));
+    form.ys = static_cast<std::size_t>(Below(3));
+    form.reverse = Below(2);
+    form.index = Below(2);
+    const auto small = [&] {
+      Shape s = RandomShape();
+      if (s.size() > 2) s.pop_back();
+      return s;
+    };
+    std::vector<Value> args;
+    std::vector<Type> types;
+    const auto argument = [&](Elem elem, bool row) {
+      types.push_back({elem, small()});
+      Shape shape = types.back().shape;
+      if (row) shape.insert(shape.begin(), form.steps);
+      // No row: nothing to fit into, so zeros of that shape.
+      if (row && form.steps == 0) args.push_back(b_.Fill(b_.Number(0, elem), shape));
+      else args.push_back(Fit(Any(elem), shape));
+    };
+    for (std::size_t k = 0; k < form.carries; ++k) argument(Elem::kReal, false);
+    for (std::size_t k = 0; k < form.xs; ++k) argument(Below(4) ? Elem::kReal : Elem::kInt, true);
+    const int constants = Below(3);
+    for (int k = 0; k < constants; ++k) argument(Below(4) ? Elem::kReal : Elem::kInt, false);
+    Builder around = std::exchange(b_, Builder("body"));
+    std::vector<Value> outside = std::exchange(pool_, {});
+    const Value whole = whole_, logical = logical_;
+    for (const Type& type : types) pool_.push_back(b_.Input("in", Role::kInstance, type));
+    if (form.index) pool_.push_back(b_.Input("t", Role::kInstance, {Elem::kInt, {}}));
+    whole_ = b_.Iota(3, 1);
+    logical_ = b_.Binary(Op::kLt, whole_, b_.Fill(b_.Number(2, Elem::kInt), {3}));
+    ++deep_;
+    const int steps = 2 + Below(5);
+    for (int k = 0; k < steps; ++k) pool_.push_back(Step());
+    --deep_;
+    for (std::size_t k = 0; k < form.carries; ++k) {
+      // Some carries stay, or change places.
+      const Value other = pool_[form.carries - 1 - k];
+      const Shape& own = types[k].shape;
+      b_.Output("z", Below(6) ? Small(Fit(Any(Elem::kReal), own), 2) : Fit(other, own));
+    }
+    for (std::size_t k = 0; k < form.ys; ++k) b_.Output("y", Below(4) ? Small(Any(Elem::kReal), 3) : pool_[0]);
+    auto body = std::make_shared<const Function>(b_.Finish());
+    b_ = std::move(around);
+    pool_ = std::move(outside);
+    whole_ = whole, logical_ = logical;
+    const Value v = b_.Scan(form, std::move(body), std::move(args));
+    const Node scan = b_.node(v);
+    if (Count(scan.type.shape) > 500) return b_.ScanPart(scan, v, 0);
+    const std::size_t part = static_cast<std::size_t>(Below(static_cast<int>(form.carries + form.ys)));
+    if (part >= form.carries && form.steps == 0) return b_.ScanPart(scan, v, 0);
+    return Below(3) ? b_.ScanPart(scan, v, part) : v;
+  }
+
   Value Step() {
+    if (deep_ < 2 && Below(12 * (1 + 2 * deep_)) == 0) return Scanned();
     switch (Below(11)) {
       case 0:
       case 1:
@@ -357,6 +419,8 @@ class Maker {
   bool smooth_;
   Builder b_;
   std::vector<Value> pool_;
+  Value whole_, logical_;  // an int and a bool, where the pool offers none
+  int deep_ = 0;           // bodies around
 };
 
 }  // namespace
