@@ -36,11 +36,11 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
   const auto arg = [&](std::size_t k, double otherwise) {
     return k < count ? Real(Eval(*(*word->args)[k].value)) : Number(otherwise);
   };
-  const auto base = [&](compiler::Draw::Base kind, double parameter = 1) {
+  const auto base = [&](compiler::Draw::Base kind, double parameter = 1, const std::string& suffix = "") {
     Shape all;
     for (int a : axes) all.push_back(Extent(a));
     all.insert(all.end(), shape.begin(), shape.end());
-    compiler::Draw d{kind, parameter, "draw/" + name, {Elem::kReal, all}, random};
+    compiler::Draw d{kind, parameter, "draw/" + name + suffix, {Elem::kReal, all}, random};
     const bool known = std::any_of(program.draws.begin(), program.draws.end(), [&](const compiler::Draw& x) { return x.input == d.input; });
     if (!known) program.draws.push_back(d);
     Term t = InputOnce(d.input, role, d.type);
@@ -65,6 +65,22 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     const Term g = base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the weight of a dirichlet draw") : 1);
     return Div(g, over_last(g));
   }
+  if (word->name == "categorical") {  // the number of partial sums that a uniform draw has passed
+    const Term p = arg(0, 1);
+    if (Own(p).size() != 1) Unsupported(distribution.span, "`categorical` of probabilities that are no vector");
+    const std::int64_t n = Own(p)[0], rank = static_cast<std::int64_t>(shape.size());
+    const Term sums{b.Along(Op::kCumSum, p.value), p.axes, false, -1, 0};
+    Shape own = shape;
+    own.push_back(n);
+    std::vector<std::int64_t> along, across(shape.size(), -1);
+    for (std::int64_t d = 0; d < rank; ++d) along.push_back(d);
+    along.push_back(-1), across.push_back(0);
+    const Term u = Spread(base(Base::kUniform), along, own), bar = Spread(sums, across, own);
+    const Term total = ReduceOwn(Op::kReduceSum, p, {0});
+    const Term passed = Real(Binary(Op::kLe, bar, Mul(u, total), distribution.span, "<="));
+    const Term count = ReduceOwn(Op::kReduceSum, passed, {rank});
+    return Unary(Op::kToInt, Binary(Op::kMin, count, Number(static_cast<double>(n - 1)), distribution.span, "min"));
+  }
   if (word->name == "permutation") return Term{b.Along(Op::kArgSort, base(Base::kUniform).value), axes, false, -1, 0};
   if (word->name == "uniform" && count == 2) {
     const Term lo = arg(0, 0);
@@ -75,6 +91,24 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     if (set && set->name == "sphere") {
       const Term g = base(Base::kNormal);
       return Div(g, Unary(Op::kSqrt, over_last(Mul(g, g))));
+    }
+    if (set && set->name == "ball" && set->args && set->args->size() == 1 && !shape.empty()) {
+      const Term g = base(Base::kNormal), r = Real(Eval(*(*set->args)[0].value));
+      // A direction, and a radius whose n-th power is uniform: one draw for each vector, the first of its entries.
+      const std::int64_t last = static_cast<std::int64_t>(shape.size()) - 1;
+      std::vector<std::int64_t> starts(axes.size() + shape.size(), 0), map;
+      const Term u = base(Base::kUniform, 1, "/radius");
+      Shape first = b.shape(u.value), lead(shape.begin(), shape.end() - 1);
+      first.back() = 1;
+      const Term one = Reshaped(Term{b.Slice(u.value, starts, first), axes, false, -1, 0}, lead);
+      for (std::int64_t d = 0; d < last; ++d) map.push_back(d);
+      map.push_back(-1);
+      const Term radius = Binary(Op::kPow, one, Number(1 / static_cast<double>(shape.back())), distribution.span, "^");
+      return Mul(Mul(r, Spread(radius, map, shape)), Div(g, Unary(Op::kSqrt, over_last(Mul(g, g)))));
+    }
+    if (set && set->name == "ballinf" && set->args && set->args->size() == 1) {
+      const Term r = Real(Eval(*(*set->args)[0].value));
+      return Mul(r, Sub(Mul(Number(2), base(Base::kUniform)), Number(1)));
     }
     if (set && set->name == "simplex") {
       const Term g = base(Base::kExponential);
