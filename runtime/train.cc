@@ -9,6 +9,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/zeros_like.h>
@@ -91,12 +92,13 @@ class Trainer {
   Trainer(const Problem& problem, const TrainOptions& options) : p_(problem), o_(options) {
     at::Generator start = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed);
     draws_ = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 1);
+    initial_ = InitialLearned(p_, start);
     if (o_.resume) {
       s_ = *o_.resume;
       for (auto* values : {&s_.learned, &s_.best_learned, &s_.moments}) for (auto& [n, t] : *values) t = t.clone();
       draws_.set_state(s_.generators.at("draws"));
     } else {
-      s_.learned = InitialLearned(p_, start);
+      for (const auto& [name, t] : initial_) s_.learned[name] = t.clone();  // steps write in place
       s_.best = INFINITY;
     }
     tasks_ = TasksOf(p_.program, s_.learned, o_.settings);
@@ -119,16 +121,16 @@ class Trainer {
   }
 
   // Labels and validation draws come from generators of their own: a resumed run makes the same ones.
-  void Prepare() {
+  // False: asked to stop meanwhile.
+  bool Prepare() {
     const bool labels = std::any_of(tasks_.begin(), tasks_.end(), [](const Task& t) { return Reads(t.loss->value, "solved/"); });
     at::Generator held = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 2);
     validation_ = Draw(o_.validation, o_.settings.split ? Split::kValidation : Split::kAll, held);
-    if (!labels) return;
+    if (!labels) return true;
     at::Generator pool = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 3);
     const std::int64_t count = std::max(o_.settings.batch, std::min(o_.labels, o_.settings.steps * o_.settings.batch));
     pool_ = Draw(count, TrainSplit(), pool);
-    Label(pool_, 0, count + validation_.size);
-    Label(validation_, count, count + validation_.size);
+    return Label(pool_, 0, count + validation_.size) && Label(validation_, count, count + validation_.size);
   }
 
   TrainSummary Run() {
@@ -166,16 +168,22 @@ class Trainer {
     return b;
   }
 
-  void Label(Batch& b, std::int64_t before, std::int64_t all) const {
-    Values values = b.values;
-    for (const auto& [name, t] : s_.learned) values[name] = t.detach();
+  // Labels are those of the start: a resumed run makes the same ones. False: asked to stop before all were made.
+  bool Label(Batch& b, std::int64_t before, std::int64_t all) const {
+    constexpr std::int64_t kChunk = 1024;
     ReferenceOptions options;
     options.seed = o_.settings.seed;
-    options.chunk = 1024;
-    options.progress = [&](std::int64_t done) {
-      if (o_.labelling) o_.labelling(before + done, all);
-    };
-    for (auto& [name, t] : SolveReference(p_, values, b.size, options).variables) b.values["solved/" + name] = t;
+    std::map<std::string, std::vector<at::Tensor>> parts;
+    for (std::int64_t from = 0; from < b.size; from += kChunk) {
+      if (o_.stop && o_.stop->load()) return false;
+      const std::int64_t count = std::min(kChunk, b.size - from);
+      Values values = initial_;
+      for (const auto& [name, t] : b.values) values[name] = t.narrow(0, from, count);
+      for (auto& [name, t] : SolveReference(p_, values, count, options).variables) parts[name].push_back(t);
+      if (o_.labelling) o_.labelling(before + from + count, all);
+    }
+    for (const auto& [name, part] : parts) b.values["solved/" + name] = at::cat(part, 0);
+    return true;
   }
 
   Batch Next() {
@@ -325,6 +333,7 @@ class Trainer {
   const Problem& p_;
   const TrainOptions& o_;
   TrainState s_;
+  Values initial_;
   std::vector<Task> tasks_;
   Batch validation_{}, pool_{};
   at::Generator draws_;
@@ -366,7 +375,7 @@ Result<TrainSettings> SettingsOf(const compiler::Program& program, const std::ma
 TrainSummary Train(const Problem& problem, const TrainOptions& options) {
   Trainer trainer(problem, options);
   if (trainer.nothing_learned()) return trainer.Untrained();
-  trainer.Prepare();
+  if (!trainer.Prepare()) return {TrainStatus::kStopped, "stopped while labels were made", {}};
   return trainer.Run();
 }
 

@@ -158,6 +158,10 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
     }
     case TrainStatus::kStopped:
       code = kStopped;
+      if (t.state.generators.empty()) {  // no step was taken: nothing was begun, a checkpoint that stood there stays
+        error = t.message;
+        break;
+      }
       error = fmt::format("stopped at step {} of {}; `{}` holds the run, `--resume` goes on", t.state.step,
                           settings->steps, choice.CheckpointPath());
       break;
