@@ -2,6 +2,7 @@
 // Losses and reports: expressions of what a run gives. Each result of a run (an answer, a value after t steps, a mean
 // over the test split) is an input; the runtime runs first and evaluates then.
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
