@@ -64,7 +64,8 @@ constexpr Eager kRows[] = {
 }  // namespace
 
 const Eager* FindEager(std::string_view kernel) {
-  const auto* found = std::find_if(std::begin(kRows), std::end(kRows), [&](const Eager& e) { return kernel == e.kernel; });
+  const auto* found = std::find_if(std::begin(kRows), std::end(kRows),
+                                   [&](const Eager& e) { return kernel == e.kernel; });
   return found == std::end(kRows) ? nullptr : found;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Value and gradient (and Hessian-vector products) of small objectives: compile times, and ns per instance of our kernels
-// beside LibTorch eager with autograd. Same inputs; agreement is checked before anything is timed. `kernels --help`.
+// Value and gradient (and Hessian-vector products) of small objectives: compile times, and ns per instance of our
+// kernels beside LibTorch eager with autograd. Same inputs; agreement is checked before anything is timed. `kernels --help`.
 //   lanes  the kernel for many instances, called by its pointer, outputs already there     one    that for one instance
 //   call   runtime::RunKernel: allocates its outputs, uses --threads                       eager  LibTorch
 #include <ATen/TensorOperators.h>
@@ -8,7 +8,10 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -112,7 +115,7 @@ class Direct {
 void Agree(const std::string& what, const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b, int precision) {
   for (std::size_t k = 0; k < a.size(); ++k) {
     const double off = ((a[k] - b[k]).abs() / (1 + b[k].abs())).max().item<double>();
-    if (!(off < (precision == 64 ? 1e-9 : 1e-4))) Fail(what + ": results differ by " + std::to_string(off));
+    if (!(off < (precision == 64 ? 1e-9 : 1e-4))) Fail(fmt::format("{}: results differ by {:g}", what, off));
   }
 }
 
@@ -138,7 +141,10 @@ ordered_json RunRow(const Options& options, const Row& row) {
   const auto compile = [&](int lanes, const std::string& folder) {
     return amo::compiler::Compile(derived, {.precision = precision, .lanes = lanes, .cache_folder = folder});
   };
-  const Kernel lanes = compile(0, ""), one = compile(1, "");
+  const std::clock_t cpu = std::clock();
+  const Kernel lanes = compile(0, "");
+  const double first_cpu_ms = 1e3 * static_cast<double>(std::clock() - cpu) / CLOCKS_PER_SEC;
+  const Kernel one = compile(1, "");
   compile(0, cache);
   const Kernel cached = compile(0, cache);
   if (!cached.from_cache) Fail("the disk cache in " + cache + " does not work");
@@ -150,10 +156,14 @@ ordered_json RunRow(const Options& options, const Row& row) {
     const std::vector<at::Tensor> inputs = Inputs(derived, pool, instances, options.precision);
     const std::vector<at::Tensor> outputs = amo::runtime::RunKernel(lanes, derived, inputs);
     std::vector<amo::runtime::Array> arrays;
-    for (std::size_t k = 0; k < inputs.size(); ++k) arrays.push_back(amo::runtime::ToArray(derived.inputs[k].name, inputs[k]));
-    for (std::size_t k = 0; k < outputs.size(); ++k) arrays.push_back(amo::runtime::ToArray("out/" + derived.outputs[k].name, outputs[k]));
+    const auto keep = [&](const std::string& name, const at::Tensor& t) {
+      arrays.push_back(amo::runtime::ToArray(name, t));
+    };
+    for (std::size_t k = 0; k < inputs.size(); ++k) keep(derived.inputs[k].name, inputs[k]);
+    for (std::size_t k = 0; k < outputs.size(); ++k) keep("out/" + derived.outputs[k].name, outputs[k]);
     std::filesystem::create_directories(options.inputs);
-    const auto done = amo::runtime::WriteArrays(options.inputs + "/" + row.name + "." + std::to_string(options.precision) + ".npz", arrays);
+    const auto done =
+        amo::runtime::WriteArrays(fmt::format("{}/{}.{}.npz", options.inputs, row.name, options.precision), arrays);
     if (!done.ok()) Fail(done.error().message);
   }
 
@@ -161,10 +171,13 @@ ordered_json RunRow(const Options& options, const Row& row) {
   std::printf("%s, f%d: derive %.2f ms, first compile %.2f ms, cached %.2f ms; FMA peak %.0f Gflop/s\n", row.name,
               options.precision, derive_ms, lanes.compile_ms, cached.compile_ms, peak);
   ordered_json result{{"kernel", row.name}, {"precision", options.precision}, {"threads", options.threads},
-                      {"derive_ms", derive_ms}, {"first_ms", lanes.compile_ms}, {"cached_ms", cached.compile_ms},
-                      {"lanes", lanes.lanes}, {"scratch_bytes", lanes.scratch_bytes}, {"flop", row.flop}, {"peak_gflops", peak}};
+                      {"derive_ms", derive_ms}, {"first_ms", lanes.compile_ms}, {"first_cpu_ms", first_cpu_ms},
+                      {"cached_ms", cached.compile_ms}, {"lanes", lanes.lanes}, {"scratch_bytes", lanes.scratch_bytes},
+                      {"flop", row.flop}, {"peak_gflops", peak}};
   std::int64_t entries = 0;  // of an instance, in and out
-  for (const auto& in : derived.inputs) entries += in.role == amo::compiler::Role::kInstance ? amo::compiler::Count(in.type.shape) : 0;
+  for (const auto& in : derived.inputs) {
+    if (in.role == amo::compiler::Role::kInstance) entries += amo::compiler::Count(in.type.shape);
+  }
   for (const auto& out : derived.outputs) entries += amo::compiler::Count(derived.type(out.value).shape);
   result["bytes"] = entries * options.precision / 8;
 
@@ -194,7 +207,8 @@ ordered_json RunRow(const Options& options, const Row& row) {
         outputs.insert(outputs.begin(), value.detach());
         return outputs;
       };
-      Agree(std::string(row.name) + ", ours and eager", amo::runtime::RunKernel(lanes, derived, inputs), run(), options.precision);
+      const std::vector<at::Tensor> ours = amo::runtime::RunKernel(lanes, derived, inputs);
+      Agree(std::string(row.name) + ", ours and eager", ours, run(), options.precision);
       Note(times, "eager", Measure([&] { run(); }, count, options.seconds));
     }
     std::printf("\n");
@@ -211,7 +225,8 @@ int main(int argc, char** argv) {
   app.add_option("--kernel", options.kernels, "which; else all");
   app.add_option("--batch", options.batches, "else 1 64 1024 16384");
   app.add_option("--precision", options.precision, "32 or 64")->check(CLI::IsMember({32, 64}));
-  app.add_option("--threads", options.threads, "of `call` and eager; `lanes` and `one` only with 1")->check(CLI::PositiveNumber);
+  app.add_option("--threads", options.threads, "of `call` and eager; `lanes` and `one` only with 1")
+      ->check(CLI::PositiveNumber);
   app.add_option("--seconds", options.seconds, "spent on each figure");
   app.add_option("--json", options.json, "writes all figures to this file");
   app.add_option("--inputs", options.inputs, "writes inputs and our outputs to NAME.PRECISION.npz in this folder");
@@ -230,9 +245,11 @@ int main(int argc, char** argv) {
     }
   } else {
     for (const Row& row : amo::bench::Rows()) {
-      const bool wanted = options.kernels.empty() || std::count(options.kernels.begin(), options.kernels.end(), row.name);
-      if (wanted) results.push_back(RunRow(options, row));
+      const std::vector<std::string>& wanted = options.kernels;
+      if (wanted.empty() || std::count(wanted.begin(), wanted.end(), row.name)) results.push_back(RunRow(options, row));
     }
   }
-  if (!options.json.empty() && !(std::ofstream(options.json) << results.dump(1) << "\n")) Fail("cannot write " + options.json);
+  if (!options.json.empty() && !(std::ofstream(options.json) << results.dump(1) << "\n")) {
+    Fail("cannot write " + options.json);
+  }
 }

@@ -21,7 +21,8 @@ namespace {
 // Of the variables, in the file of inputs.
 constexpr std::int64_t kPoolEntries = 1 << 21, kPool = 1024;
 
-// A quadratic form's gradient is one product with (A + A') / 2, which is shared: 2 n^2 + 4 n with value and linear term.
+// A quadratic form's gradient is one product with (A + A') / 2, which is shared: 2 n^2 + 4 n with value and linear
+// term.
 const std::vector<Row> kRows = {
     {"quad16", "quad16", "", false, 2 * 16 * 16 + 4 * 16},
     {"quad64", "quad64", "", false, 2 * 64 * 64 + 4 * 64},

@@ -37,7 +37,8 @@ pin() { # pin COUNT COMMAND ...
 export -n OMP_NUM_THREADS OPENBLAS_CORETYPE OPENBLAS_L2_SIZE 2> /dev/null || true
 
 {
-  echo "processor: $(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -1), $(nproc) threads; load $(cut -d' ' -f1-3 /proc/loadavg)"
+  model=$(sed -n 's/^model name\s*: //p' /proc/cpuinfo | head -1)
+  echo "processor: $model, $(nproc) threads; load $(cut -d' ' -f1-3 /proc/loadavg)"
   echo "amo: $(git describe --always --dirty 2> /dev/null || echo unknown); $(g++ --version | head -1); $(uname -sr)"
 } | tee "$out/stamp.txt"
 
@@ -48,7 +49,8 @@ for precision in ${PRECISIONS:-64 32}; do
       --seconds "$each" --inputs "$out" --json "$out/ours.$kernel.$precision.1.json"
     if [[ ${PEERS:-1} != 0 ]]; then
       python3 bench/peers.py --kernel "$kernel" --batch "${batches[@]}" --precision "$precision" --seconds "$each" \
-        --inputs "$out" --json "$out/peers.$kernel.$precision.1.json" ${TORCH:+--torch} || echo "no peers for $kernel" >&2
+        --inputs "$out" --json "$out/peers.$kernel.$precision.1.json" ${TORCH:+--torch} ||
+        echo "no peers for $kernel" >&2
     fi
     rm -f "$out/$kernel.$precision.npz"
     if (($(nproc) > 1)) && [[ " ${batches[*]} " == *" 16384 "* && $kernel != *.hvp ]]; then

@@ -11,14 +11,14 @@ import math
 import os
 
 PEERS = ("eager", "jax", "compile", "casadi", "numpy")
-TITLES = {"compile": "torch.compile"}
+TITLES = {"compile": "t.compile"}  # torch.compile
 # The first ratio: our best form by its pointer, as an exported kernel or a solver's inner loop runs it. The second: the
 # call that allocates its outputs, as most peers do.
 
 
 def load(folder, kind):
     rows = {}
-    for path in sorted(glob.glob(os.path.join(folder, kind + ".*.json"))):
+    for path in sorted(glob.glob(os.path.join(folder, kind + ".*.json")), key=os.path.getmtime):  # as they were run
         with open(path) as f:
             text = json.load(f)
         for row in text["rows"] if isinstance(text, dict) else text:
@@ -40,13 +40,13 @@ def mean(ratios):
 
 def print_precision(ours, peers, precision, by):
     print("\nf%d, one thread, ns per instance (%s)" % (precision, "minimum" if by == 0 else "median"))
-    line(["kernel", "batch", "lanes", "one", "call"] + [TITLES.get(p, p)[:10] for p in PEERS] + ["best peer", "ratio", "call"])
+    line(["kernel", "batch", "lanes", "one", "call"] + [TITLES.get(p, p) for p in PEERS] + ["best peer", "ratio", "call"])
     by_kernel = {}
     for (name, bits, threads), row in ours.items():
         if bits != precision or threads != 1:
             continue
         other = peers.get((name, bits, threads), {"batch": {}})["batch"]
-        for batch, times in row["batch"].items():
+        for batch, times in row.get("batch", {}).items():
             times = {**times, **other.get(batch, {})}
             known = [p for p in PEERS if p in times]
             ratios = ["-", "-", "-"]
@@ -58,7 +58,7 @@ def print_precision(ours, peers, precision, by):
                 if not name.endswith(".hvp"):
                     by_kernel.setdefault(name, {})[batch] = (ratio, call)
             line([name, batch] + [cell(times, c, by) for c in ("lanes", "one", "call") + PEERS] + ratios)
-    print("cartpole20: left out, it needs `scan`")
+    print("cartpole20: not among the kernels yet")
     for batches in (["1"], ["1024", "16384"]):
         # In two steps, so that every kernel counts once.
         of = [[r[b] for b in batches if b in r] for r in by_kernel.values()]
@@ -70,7 +70,7 @@ def print_precision(ours, peers, precision, by):
 
 def print_compile(ours, peers):
     print("\ncompile, ms (first of the process, without the disk cache); HVP's cost over value+gradient, at batch 1024")
-    line(["kernel", "f", "derive", "first", "cached", "jax", "compile", "casadi", "hvp"])
+    line(["kernel", "f", "derive", "first", "first cpu", "cached", "jax", "compile", "casadi", "hvp"])
     for (name, bits, threads), row in ours.items():
         if threads != 1:
             continue
@@ -79,7 +79,7 @@ def print_compile(ours, peers):
         product = ours.get((name + ".hvp", bits, threads))
         if product and "1024" in row["batch"] and "1024" in product["batch"]:
             hvp = "%.2fx" % (product["batch"]["1024"]["lanes"][1] / row["batch"]["1024"]["lanes"][1])
-        line([name, bits] + ["%.2f" % row[k] for k in ("derive_ms", "first_ms", "cached_ms")]
+        line([name, bits] + ["%.2f" % row[k] for k in ("derive_ms", "first_ms", "first_cpu_ms", "cached_ms")]
              + ["%.0f" % theirs[p] if p in theirs else "-" for p in ("jax", "compile", "casadi")] + [hvp])
 
 
@@ -99,10 +99,11 @@ def print_threads(ours):
         print("\nmore threads: `call`, median, speed-up over one thread")
         line(["kernel", "batch", "f", "threads", "ns", "speed-up"])
     for name, bits, threads, row in rows:
-        for batch, times in row["batch"].items():
+        for batch, times in row.get("batch", {}).items():
             alone = ours[name, bits, 1]["batch"].get(batch)
             if alone:
-                line([name, batch, bits, threads, "%.4g" % times["call"][1], "%.2fx" % (alone["call"][1] / times["call"][1])])
+                ns = times["call"][1]
+                line([name, batch, bits, threads, "%.4g" % ns, "%.2fx" % (alone["call"][1] / ns)])
 
 
 def main():
