@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each peer's ways to run one case: generators of functions of the batch's size, which give (ms to compile, the results,
-a function that runs so many times). `case` is peers.Case, `f` the module formulas.
+"""Each peer's ways to run one case: generators of functions of the batch's size, which give (ms to compile, the
+results, a function that runs so many times). `case` is peers.Case, `f` the module formulas.
 """
 import ctypes
 import os
@@ -45,7 +45,8 @@ def jax_forms(case, f):
     import jax
     import jax.numpy as jnp
     xp = SimpleNamespace(sin=jnp.sin, cos=jnp.cos, abs=jnp.abs, arctan2=jnp.arctan2, permute=jnp.transpose,
-                         arange=jnp.arange, logsumexp=jax.nn.logsumexp, norm=lambda x, axis: jnp.linalg.norm(x, axis=axis),
+                         arange=jnp.arange, logsumexp=jax.nn.logsumexp,
+                         norm=lambda x, axis: jnp.linalg.norm(x, axis=axis),
                          eye=lambda n, like: jnp.eye(n, dtype=like.dtype),
                          one_hot=lambda x, n, like: jax.nn.one_hot(x, n, dtype=like.dtype))
     axes = ({k: None if k in f.SHARED else 0 for k in case.inputs},)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Value and gradient (and Hessian-vector products) of small objectives: compile times, and ns per instance of our
-// kernels beside LibTorch eager with autograd. Same inputs; agreement is checked before anything is timed. `kernels --help`.
+// kernels beside LibTorch eager with autograd. Same inputs; agreement is checked before anything is timed.
+// `kernels --help`
 //   lanes  the kernel for many instances, called by its pointer, outputs already there     one    that for one instance
 //   call   runtime::RunKernel: allocates its outputs, uses --threads                       eager  LibTorch
 #include <ATen/TensorOperators.h>
@@ -180,6 +181,7 @@ ordered_json RunRow(const Options& options, const Row& row) {
   }
   for (const auto& out : derived.outputs) entries += amo::compiler::Count(derived.type(out.value).shape);
   result["bytes"] = entries * options.precision / 8;
+  result["batch"] = ordered_json::object();
 
   for (const std::int64_t batch : options.batches) {
     if (batch * n > kMostEntries) continue;

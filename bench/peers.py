@@ -47,7 +47,8 @@ def install(torch):
     if missing:
         print("installing", *missing, "into", os.path.join(cache, "peers"), file=sys.stderr)
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run(pip + ["--root-user-action=ignore", "--target", os.path.join(cache, "peers")] + missing, stdout=sys.stderr)
+        pip += ["--root-user-action=ignore", "--target", os.path.join(cache, "peers")]
+        subprocess.run(pip + missing, stdout=sys.stderr)
 
 
 def measure(run, batch, seconds):

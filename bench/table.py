@@ -40,8 +40,9 @@ def mean(ratios):
 
 def print_precision(ours, peers, precision, by):
     print("\nf%d, one thread, ns per instance (%s)" % (precision, "minimum" if by == 0 else "median"))
-    line(["kernel", "batch", "lanes", "one", "call"] + [TITLES.get(p, p) for p in PEERS] + ["best peer", "ratio", "call"])
-    by_kernel = {}
+    titles = [TITLES.get(p, p) for p in PEERS]
+    line(["kernel", "batch", "lanes", "one", "call"] + titles + ["best peer", "ratio", "call"])
+    by_kernel, seen = {}, set()
     for (name, bits, threads), row in ours.items():
         if bits != precision or threads != 1:
             continue
@@ -49,6 +50,7 @@ def print_precision(ours, peers, precision, by):
         for batch, times in row.get("batch", {}).items():
             times = {**times, **other.get(batch, {})}
             known = [p for p in PEERS if p in times]
+            seen.update(known)
             ratios = ["-", "-", "-"]
             if known:
                 best = min(known, key=lambda p: times[p][by])
@@ -59,6 +61,7 @@ def print_precision(ours, peers, precision, by):
                     by_kernel.setdefault(name, {})[batch] = (ratio, call)
             line([name, batch] + [cell(times, c, by) for c in ("lanes", "one", "call") + PEERS] + ratios)
     print("cartpole20: not among the kernels yet")
+    print("peers that ran: %s" % (", ".join(p for p in PEERS if p in seen) or "none"))
     for batches in (["1"], ["1024", "16384"]):
         # In two steps, so that every kernel counts once.
         of = [[r[b] for b in batches if b in r] for r in by_kernel.values()]
