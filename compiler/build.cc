@@ -92,6 +92,11 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   Parts parts{problem, tables, program, diagnostics};
   parts.Make("declare", {}, [&](Scope& s) {
     ForEachValue(problem, [&](const std::string& n, const lang::ValueDecl& v) {
+      if (!v.index.empty() && v.kind != ValueKind::kConst) {
+        diagnostics.Error(lang::Code::kUnsupported, v.names[0].span, fmt::format("an index on `{}` cannot be compiled yet", n))
+            .Help("declare an array: `real[2, n]` instead of `[i in 2] : real[n]`");
+        return;
+      }
       if (!v.type || v.kind == ValueKind::kConst || v.kind == ValueKind::kRandom) return;
       auto& list = v.kind == ValueKind::kData        ? program.data
                    : v.kind == ValueKind::kParameter ? program.parameters

@@ -270,9 +270,21 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
   const bool shared = v.kind == lang::ValueKind::kData || v.kind == lang::ValueKind::kParameter;
   const Role role = shared ? Role::kShared : Role::kInstance;
   if (std::count(inputs_.begin(), inputs_.end(), v.kind)) {
+    // ŷ at another context is another run of the model; the input here would be ŷ at this one.
+    if (v.kind == lang::ValueKind::kVariable) {
+      for (const auto& [other, term] : worlds.back().replaced) {
+        const auto it = problem.names.find(other);
+        const auto* o = it == problem.names.end() ? nullptr : std::get_if<lang::ValueDecl>(&it->second->node);
+        const bool given = o && (o->kind == lang::ValueKind::kContext || o->kind == lang::ValueKind::kHidden);
+        if (given) Unsupported(at, fmt::format("the variable `{}` under a replaced `{}`", name, other));
+      }
+    }
     if (!v.type) Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
     return Of(b.Input(name, role, {ElemOf(*v.type), Dims(*v.type)}));
   }
+  const bool computed = v.origin == lang::ValueDecl::Origin::kComputed;
+  if (v.kind == lang::ValueKind::kConst && !computed) Unsupported(at, "a const that is drawn or read");
+  if (v.kind == lang::ValueKind::kParameter && v.origin == lang::ValueDecl::Origin::kRead) Unsupported(at, "a parameter from a file");
   switch (v.origin) {
     case lang::ValueDecl::Origin::kNone: break;
     case lang::ValueDecl::Origin::kComputed: {

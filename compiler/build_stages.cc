@@ -39,6 +39,7 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
   const std::string name = word ? word->name.text : "";
   const auto known = std::find_if(kRefinements.begin(), kRefinements.end(), [&](const Known& k) { return name == k.name; });
   if (known == kRefinements.end()) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
+  if (name == "iterate" && s.problem.updates.empty()) s.Unsupported(e.span, "`iterate` without an `update`");
   Refinement r{name, {}, e.span};
   static const std::vector<lang::Argument> kNone;
   for (const lang::Argument& a : call ? call->args : kNone) {
@@ -116,6 +117,11 @@ Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& na
   for (const lang::ExprPtr& e : written->refinements) {
     try {
       stages.refinements.push_back(ReadRefinement(s, *e));
+      // `solve` wraps its methods in an augmented Lagrangian; a model's steps lower the objective alone.
+      const Refinement& r = stages.refinements.back();
+      if (name != "model" || !parts.program.multipliers || r.name == "iterate") continue;
+      const std::string open = parts.program.multipliers->outputs[0].name;
+      s.Unsupported(r.span, fmt::format("`{}` after a prediction, under the constraint `{}`,", r.name, open.substr(open.find('/') + 1)));
     } catch (const Refused&) {
     }
   }

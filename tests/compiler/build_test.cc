@@ -332,6 +332,33 @@ TEST(Build, NothingIsPassedOver) {
   EXPECT_TRUE(built.diagnostics.has_errors());
 }
 
+// Forms that are right and not built: refused at their place, where a wrong function once came out, or none.
+TEST(Build, FormsThatAreNotBuiltAreRefused) {
+  const std::string x = "context x : real ~ normal(0, 1)\n";
+  const struct { std::string body; const char* expected; } kCases[] = {
+      {x + "variable u[i in 2] : real[3]\nminimize sumsq(u)\n", "an index on `u` cannot be compiled yet"},
+      {x + "data d[i in 2] : real = i\nvariable y : real\nminimize (y - d[0])^2\n", "an index on `d` cannot be compiled yet"},
+      {x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(y(x = 5))\n", "the variable `y` under a replaced `x`"},
+      {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear\nreport far = expect(e(x = 5))\n", "the variable `y` under a replaced `x`"},
+      {"const c ~ normal(0, 1)\n" + x + "variable y : real\nminimize (y - x * c)^2\n", "a const that is drawn or read"},
+      {"parameter w : real[3] from \"w.npy\"\n" + x + "variable y : real\nminimize (y - x * sum(w))^2\n", "a parameter from a file"},
+      {x + "variable y : real\nminimize (y - x)^2\nmodel linear then iterate(steps = 2)\n", "`iterate` without an `update`"},
+      {x + "variable y : real\nminimize (y - x)^2\nsolve zeros then iterate(tol = 1e-6)\n", "`iterate` without an `update`"},
+      {x + "variable y : real\nminimize (y - x)^2\nsubject to\n  c: y * y <= 1\nmodel linear then gradient(steps = 3)\n",
+       "`gradient` after a prediction, under the constraint `c`"},
+  };
+  for (const auto& c : kCases) {
+    Built built;
+    BuildText("amo 1\nproblem p\n" + c.body, built);
+    EXPECT_NE(Messages(built.diagnostics).find(c.expected), std::string::npos) << c.body << Messages(built.diagnostics);
+    EXPECT_TRUE(built.diagnostics.has_errors()) << c.body;
+  }
+  // Replacing the variable too says what it is there.
+  Built fine;
+  BuildText("amo 1\nproblem p\n" + x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(objective(x = 5, y = 5))\n", fine);
+  EXPECT_FALSE(fine.diagnostics.has_errors()) << Messages(fine.diagnostics);
+}
+
 // What a run gives is an input: answers, values after steps, means; the functions say which.
 TEST(Build, ResultsOfRunsAreInputs) {
   Built built;
