@@ -27,7 +27,7 @@ struct Known {
 const std::vector<Known> kRefinements = {
     {"gradient", {"steps", "rate"}},
     {"iterate", {"steps", "tol"}},
-    {"adam", {"steps", "rate", "tol", "momentum"}},
+    {"adam", {"steps", "rate", "tol"}},
     {"lbfgs", {"steps", "tol", "memory"}},
     {"projected_gradient", {"steps", "tol", "memory"}},
     {"riemannian_gradient", {"steps", "tol"}},

@@ -11,15 +11,15 @@
 namespace amo::runtime {
 namespace {
 
-constexpr double kBeta2 = 0.999, kEpsilon = 1e-8;
+constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
 
-at::Tensor Direction(const at::Tensor& g, std::int64_t step, const SolveOptions& o, std::vector<at::Tensor>& state) {
+at::Tensor Direction(const at::Tensor& g, std::int64_t step, const SolveOptions&, std::vector<at::Tensor>& state) {
   if (step == 0) state = {at::zeros_like(g), at::zeros_like(g)};
   at::Tensor &mean = state[0], &square = state[1];
-  mean.mul_(o.momentum).add_(g, 1 - o.momentum);
+  mean.mul_(kBeta1).add_(g, 1 - kBeta1);
   square.mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
   const double taken = static_cast<double>(step + 1);
-  const double first = 1 - std::pow(o.momentum, taken), second = 1 - std::pow(kBeta2, taken);
+  const double first = 1 - std::pow(kBeta1, taken), second = 1 - std::pow(kBeta2, taken);
   return (mean / first).div_((square / second).sqrt_().add_(kEpsilon));
 }
 

@@ -84,24 +84,24 @@ SolveSummary AugmentedLagrangian(const Instances& instances, const at::Tensor& s
     const at::Tensor penalty = at::where(slow.logical_and(distance > feasible), mine.at("penalty") * kGrow, mine.at("penalty"));
     state["penalty"].index_copy_(0, open, penalty.clamp_max(kLargest));
     before.index_copy_(0, open, distance);
-    const at::Tensor fine = distance.le(feasible).logical_and(s.residual.le(options.tolerance));
-    const at::Tensor lost = at::isfinite(s.objective).logical_not();
-    for (std::int64_t k = 0; k < open.size(0); ++k) {
-      const auto id = static_cast<std::size_t>(open[k].item<std::int64_t>());
-      all.iterations[id] += s.iterations[static_cast<std::size_t>(k)];
-      // Feasible where the method can go no further: it has stalled, not failed to keep the constraints.
-      const bool stuck = distance[k].item<double>() <= feasible && s.status[static_cast<std::size_t>(k)] == SolveStatus::kStalled;
-      all.status[id] = fine[k].item<bool>()   ? SolveStatus::kSolved
-                       : lost[k].item<bool>() ? SolveStatus::kNotFinite
-                       : stuck                ? SolveStatus::kStalled
-                                              : SolveStatus::kStepLimit;
-    }
+    // Statuses by instance, from plain memory.
+    const at::Tensor far = distance.to(at::kDouble).contiguous(), residual = s.residual.to(at::kDouble).contiguous();
+    const at::Tensor finite = at::isfinite(s.objective).contiguous();
+    const std::int64_t* ids = open.const_data_ptr<std::int64_t>();
     std::vector<std::int64_t> left;
     for (std::int64_t k = 0; k < open.size(0); ++k) {
-      const std::int64_t id = open[k].item<std::int64_t>();
-      const SolveStatus status = all.status[static_cast<std::size_t>(id)];
-      const bool again = status == SolveStatus::kStepLimit || (status == SolveStatus::kStalled && inner.tolerance > options.tolerance);
-      if (again) left.push_back(id);
+      const auto id = static_cast<std::size_t>(ids[k]);
+      const SolveStatus ended = s.status[static_cast<std::size_t>(k)];
+      all.iterations[id] += s.iterations[static_cast<std::size_t>(k)];
+      const bool kept = far.const_data_ptr<double>()[k] <= feasible;
+      // Feasible where the method can go no further: it has stalled, not failed to keep the constraints.
+      all.status[id] = kept && residual.const_data_ptr<double>()[k] <= options.tolerance ? SolveStatus::kSolved
+                       : !finite.const_data_ptr<bool>()[k]                               ? SolveStatus::kNotFinite
+                       : kept && ended == SolveStatus::kStalled                          ? SolveStatus::kStalled
+                                                                                         : SolveStatus::kStepLimit;
+      const bool coarse = inner.tolerance > options.tolerance;
+      const bool again = all.status[id] == SolveStatus::kStepLimit || (all.status[id] == SolveStatus::kStalled && coarse);
+      if (again) left.push_back(ids[k]);
     }
     open = at::empty({static_cast<std::int64_t>(left.size())}, whole);
     std::copy(left.begin(), left.end(), open.data_ptr<std::int64_t>());

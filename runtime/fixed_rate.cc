@@ -42,11 +42,13 @@ SolveSummary Closed(const Instances& instances, at::Tensor y, const at::Tensor& 
     finite = IsFinite(at);
   }
   SolveSummary summary{y, at.value, instances.Residual(y, at.gradient), {}, std::move(iterations)};
-  const at::Tensor solved = summary.residual <= tolerance;
+  const at::Tensor solved = (summary.residual <= tolerance).contiguous();
+  finite = finite.contiguous();
+  const bool *is_solved = solved.const_data_ptr<bool>(), *is_finite = finite.const_data_ptr<bool>();
   for (std::int64_t i = 0; i < instances.batch(); ++i) {
-    summary.status.push_back(!finite[i].item<bool>()  ? SolveStatus::kNotFinite
-                             : solved[i].item<bool>() ? SolveStatus::kSolved
-                                                      : SolveStatus::kStepLimit);
+    summary.status.push_back(!is_finite[i]  ? SolveStatus::kNotFinite
+                             : is_solved[i] ? SolveStatus::kSolved
+                                            : SolveStatus::kStepLimit);
   }
   return summary;
 }
@@ -81,9 +83,8 @@ SolveSummary StepAtRate(const Instances& instances, const at::Tensor& start, con
       if (done.any().item<bool>()) {
         const at::Tensor closed = ids.index_select(0, Rows(done)), rows = Rows(done.logical_not());
         keep();
-        for (std::int64_t k = 0; k < closed.size(0); ++k) {
-          iterations[static_cast<std::size_t>(closed[k].item<std::int64_t>())] = step;
-        }
+        const std::int64_t* which = closed.const_data_ptr<std::int64_t>();
+        for (std::int64_t k = 0; k < closed.size(0); ++k) iterations[static_cast<std::size_t>(which[k])] = step;
         for (at::Tensor* t : {&ids, &y, &kept, &d, &rate, &finite, &at.gradient}) *t = t->index_select(0, rows);
         for (at::Tensor& t : state) t = t.index_select(0, rows);
         if (ids.size(0) == 0) break;

@@ -19,22 +19,19 @@ namespace {
 
 using compiler::Refinement;
 
-// What is chosen where a refinement does not say its number of steps, or its rate.
+// What is chosen where a refinement does not say its number of steps.
 constexpr std::int64_t kSteps = 10;
-constexpr double kRate = 0.1;
 
-double Setting(const Refinement& r, const char* key, double otherwise) {
-  const auto it = r.settings.find(key);
-  return it == r.settings.end() ? otherwise : it->second;
+std::int64_t StepsOf(const Refinement& r) {
+  const auto it = r.settings.find("steps");
+  return it == r.settings.end() ? kSteps : static_cast<std::int64_t>(it->second);
 }
 
-std::int64_t StepsOf(const Refinement& r) { return static_cast<std::int64_t>(Setting(r, "steps", kSteps)); }
-
-at::Tensor AlongBatch(const at::Tensor& t, const compiler::Shape& shape, std::int64_t batch) {
-  if (t.dim() != static_cast<std::int64_t>(shape.size())) return t;
-  std::vector<std::int64_t> sizes{batch};
-  sizes.insert(sizes.end(), shape.begin(), shape.end());
-  return t.expand(sizes);
+// A model takes its steps: no tolerance ends them unless the file gives one.
+SolveOptions OptionsOfStage(const Refinement& r) {
+  SolveOptions defaults;
+  defaults.tolerance = 0;
+  return OptionsOf(r, defaults);
 }
 
 class Stepper {
@@ -45,11 +42,8 @@ class Stepper {
     now_ = Evaluate(p_, *p_.program.model.predict, values_);
     for (const compiler::Named& v : p_.program.variables) now_[v.name] = AlongBatch(now_.at(v.name), v.type.shape, batch_);
     bare_ = now_;
-    Project();
-    if (!p_.program.states.empty()) {
-      const Values start = Evaluate(p_, *p_.program.state_function, values_);
-      for (const compiler::Named& s : p_.program.states) now_[s.name] = AlongBatch(start.at(s.name), s.type.shape, batch_);
-    }
+    ProjectVariables(p_, values_, batch_, now_);
+    StartStates(p_, values_, batch_, now_);
     Enter(0);
   }
 
@@ -69,12 +63,8 @@ class Stepper {
     AMO_CHECK(method != nullptr, "(%s)", r.name.c_str());
     const c10::NoGradGuard no_grad;
     const Instances instances(p_, values_, batch_);
-    SolveOptions options;
+    SolveOptions options = OptionsOfStage(r);
     options.steps = inside_;
-    options.tolerance = Setting(r, "tol", 0);
-    options.rate = Setting(r, "rate", options.rate);
-    options.momentum = Setting(r, "momentum", options.momentum);
-    options.memory = static_cast<std::int64_t>(Setting(r, "memory", static_cast<double>(options.memory)));
     const SolveSummary done = method->run(instances, instances.Join(entered_), options);
     for (auto& [name, t] : instances.Split(done.y)) now_[name] = t;
   }
@@ -105,32 +95,22 @@ class Stepper {
     return all;
   }
 
-  void Project() {
-    if (!p_.program.project) return;
-    const Values projected = Evaluate(p_, *p_.program.project, All());
-    for (const compiler::Named& v : p_.program.variables) now_[v.name] = AlongBatch(projected.at(v.name), v.type.shape, batch_);
-  }
-
   void Iterate(const Refinement& r) {
-    const Values next = Evaluate(p_, *p_.program.update, All());
-    const double tolerance = Setting(r, "tol", 0);
-    for (const compiler::Output& o : p_.program.update->outputs) {
-      const at::Tensor value = AlongBatch(next.at(o.name), p_.program.update->type(o.value).shape, batch_);
-      at::Tensor& old = now_.at(o.name);
-      if (tolerance > 0) {  // an instance that no longer moves stays
-        const at::Tensor still = (value - old).detach().flatten(1).abs().amax(1).le(tolerance);
-        std::vector<std::int64_t> sizes(static_cast<std::size_t>(value.dim()), 1);
-        sizes[0] = batch_;
-        old = at::where(still.view(sizes), old, value);
-      } else {
-        old = value;
-      }
+    const Values before = now_;
+    StepUpdate(p_, values_, batch_, now_);
+    const double tolerance = OptionsOfStage(r).tolerance;
+    if (tolerance <= 0) return;
+    for (auto& [name, value] : now_) {  // an instance that no longer moves stays
+      const at::Tensor& old = before.at(name);
+      const at::Tensor still = (value - old).detach().flatten(1).abs().amax(1).le(tolerance);
+      std::vector<std::int64_t> sizes(static_cast<std::size_t>(value.dim()), 1);
+      sizes[0] = batch_;
+      value = at::where(still.view(sizes), old, value);
     }
-    Project();
   }
 
   void Gradient(const Refinement& r) {
-    const double rate = Setting(r, "rate", kRate);
+    const double rate = OptionsOfStage(r).rate;
     const bool record = at::GradMode::is_enabled() &&
                         std::any_of(now_.begin(), now_.end(), [](const auto& v) { return v.second.requires_grad(); });
     if (!record) {
@@ -146,7 +126,7 @@ class Stepper {
     for (std::size_t k = 0; k < variables.size(); ++k) {
       if (gradient[k].defined()) now_[p_.program.variables[k].name] = variables[k] - rate * gradient[k];
     }
-    Project();
+    ProjectVariables(p_, values_, batch_, now_);
   }
 
   const Problem& p_;

@@ -84,14 +84,6 @@ Values Named(const compiler::Function& function, std::vector<at::Tensor> out) {
   return result;
 }
 
-// Repeated along the batch where it has no batch axis.
-at::Tensor Batched(const at::Tensor& t, std::size_t rank, std::int64_t batch) {
-  if (t.dim() != static_cast<std::int64_t>(rank)) return t;
-  std::vector<std::int64_t> sizes = t.sizes().vec();
-  sizes.insert(sizes.begin(), batch);
-  return t.expand(sizes);
-}
-
 std::vector<std::int64_t> WithBatch(std::int64_t n, const compiler::Shape& shape) {
   std::vector<std::int64_t> sizes{n};
   sizes.insert(sizes.end(), shape.begin(), shape.end());
@@ -121,10 +113,45 @@ Values Evaluate(const Problem& problem, const compiler::Function& function, cons
   return Named(function, TorchExecute(function, inputs));
 }
 
+at::Tensor AlongBatch(const at::Tensor& value, const compiler::Shape& shape, std::int64_t batch) {
+  return value.dim() == static_cast<std::int64_t>(shape.size()) ? value.expand(WithBatch(batch, shape)) : value;
+}
+
+namespace {
+
+Values Together(const Values& values, const Values& now) {
+  Values all = values;
+  for (const auto& [name, t] : now) all[name] = t;
+  return all;
+}
+
+}  // namespace
+
+void StartStates(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
+  if (!p.program.state_function) return;
+  const Values start = Evaluate(p, *p.program.state_function, values);
+  for (const compiler::Named& s : p.program.states) now[s.name] = AlongBatch(start.at(s.name), s.type.shape, batch);
+}
+
+void StepUpdate(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
+  AMO_CHECK(p.program.update.has_value());
+  const Values next = Evaluate(p, *p.program.update, Together(values, now));
+  for (const compiler::Output& o : p.program.update->outputs) {
+    now[o.name] = AlongBatch(next.at(o.name), p.program.update->type(o.value).shape, batch);
+  }
+  ProjectVariables(p, values, batch, now);
+}
+
+void ProjectVariables(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
+  if (!p.program.project) return;
+  const Values projected = Evaluate(p, *p.program.project, Together(values, now));
+  for (const compiler::Named& v : p.program.variables) now[v.name] = AlongBatch(projected.at(v.name), v.type.shape, batch);
+}
+
 at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values, std::int64_t batch) {
   AMO_CHECK(function.outputs.size() == 1, "(%s)", function.name.c_str());
   const at::Tensor value = Evaluate(problem, function, values).begin()->second;
-  return Batched(value, function.type(function.outputs[0].value).shape.size(), batch);
+  return AlongBatch(value, function.type(function.outputs[0].value).shape, batch);
 }
 
 Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype) {
@@ -175,13 +202,6 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
   return p;
 }
 
-bool CanSample(const Problem& p) {
-  return std::all_of(p.program.rows.begin(), p.program.rows.end(), [&](const compiler::Row& r) {
-    const auto table = p.tables.find(r.source);
-    return table != p.tables.end() && table->second.fields.count(r.field) > 0;
-  });
-}
-
 Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
   if (!p.program.sample_function) return {};
   Values inputs;
@@ -213,7 +233,7 @@ Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
   Values sample = Evaluate(p, *p.program.sample_function, inputs);
   for (const compiler::Output& o : p.program.sample_function->outputs) {
     at::Tensor& t = sample.at(o.name);
-    t = Batched(t, p.program.sample_function->type(o.value).shape.size(), n).contiguous();
+    t = AlongBatch(t, p.program.sample_function->type(o.value).shape, n).contiguous();
   }
   return sample;
 }
@@ -229,13 +249,13 @@ Values DrawRandoms(const Problem& p, std::int64_t n, at::Generator& g) {
 at::Tensor Objective(const Problem& p, const Values& values, std::int64_t batch) {
   AMO_CHECK(p.program.objective.has_value());
   if (!p.kernel) return EvaluateOne(p, *p.program.objective, values, batch);
-  return Batched((*p.kernel)(InputsOf(p, *p.program.objective, values)), 0, batch);
+  return AlongBatch((*p.kernel)(InputsOf(p, *p.program.objective, values)), {}, batch);
 }
 
 at::Tensor Lagrangian(const Problem& p, const Values& values, std::int64_t batch) {
   AMO_CHECK(p.program.lagrangian.has_value());
   if (!p.lagrangian) return EvaluateOne(p, *p.program.lagrangian, values, batch);
-  return Batched((*p.lagrangian)(InputsOf(p, *p.program.lagrangian, values)), 0, batch);
+  return AlongBatch((*p.lagrangian)(InputsOf(p, *p.program.lagrangian, values)), {}, batch);
 }
 
 Values NoMultipliers(const Problem& p, std::int64_t batch, double penalty) {

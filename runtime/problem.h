@@ -51,9 +51,6 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
 // The same where the data values are known: an artifact has them. Tables may be missing; Sample then must not be called.
 Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype);
 
-// Whether contexts and hidden values can be drawn: every table that they come from is there.
-bool CanSample(const Problem& problem);
-
 // n draws of every context and hidden value: [n, ...] each. The generator is advanced.
 Values Sample(const Problem& problem, std::int64_t n, Split split, at::Generator& generator);
 
@@ -67,6 +64,17 @@ Values Evaluate(const Problem& problem, const compiler::Function& function, cons
 
 // The same for the function's only output, repeated along the batch where it does not vary: [batch, ...].
 at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values, std::int64_t batch);
+
+// A value repeated along the batch where it does not vary, and so has no batch axis: [batch, shape...].
+at::Tensor AlongBatch(const at::Tensor& value, const compiler::Shape& shape, std::int64_t batch);
+
+// The states before the first step, and one step of the file's `update`: the variables and states of `now` move at once,
+// and the variables are projected. `values`: contexts, randoms and what is learned.
+void StartStates(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
+void StepUpdate(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
+
+// The variables of `now` at the nearest point of their sets.
+void ProjectVariables(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
 
 // The minimized objective of each instance: [batch]; values hold contexts, hidden values, randoms and variables.
 at::Tensor Objective(const Problem& problem, const Values& values, std::int64_t batch);

@@ -5,10 +5,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -29,59 +31,31 @@ std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   return {{!p.manifolds.empty() ? "riemannian_gradient" : free ? "lbfgs" : "projected_gradient", {}, {}}};
 }
 
-SolveOptions OptionsOf(const compiler::Refinement& r, const ReferenceOptions& o) {
-  SolveOptions s;
-  s.seed = o.seed;
-  const auto set = [&](const char* key, auto& value) {
-    const auto it = r.settings.find(key);
-    if (it != r.settings.end()) value = static_cast<std::remove_reference_t<decltype(value)>>(it->second);
-  };
-  set("tol", s.tolerance);
-  set("steps", s.steps);
-  set("rate", s.rate);
-  set("momentum", s.momentum);
-  set("memory", s.memory);
-  if (o.tolerance > 0) s.tolerance = o.tolerance;
-  return s;
-}
-
 // The file's own iteration, to a tolerance or for its number of steps.
 SolveSummary Iterate(const Instances& instances, const at::Tensor& start, const SolveOptions& o) {
   const Problem& p = instances.problem();
-  at::Tensor y = start;
-  Values all = instances.values();
-  if (!p.program.states.empty()) {
-    for (auto& [name, t] : Evaluate(p, *p.program.state_function, all)) all[name] = t;
-    for (const compiler::Named& s : p.program.states) {
-      if (all.at(s.name).dim() == static_cast<std::int64_t>(s.type.shape.size())) {
-        std::vector<std::int64_t> sizes{instances.batch()};
-        sizes.insert(sizes.end(), s.type.shape.begin(), s.type.shape.end());
-        all[s.name] = all.at(s.name).expand(sizes);
-      }
-    }
-  }
+  const std::int64_t batch = instances.batch();
+  Values now = instances.Split(start);
+  StartStates(p, instances.values(), batch, now);
   SolveSummary summary;
-  at::Tensor moved = at::zeros({instances.batch()}, y.options());
-  summary.iterations.assign(static_cast<std::size_t>(instances.batch()), 0);
+  summary.y = start;
+  summary.residual = at::full({batch}, INFINITY, start.options());
+  summary.iterations.assign(static_cast<std::size_t>(batch), 0);
   for (std::int64_t k = 0; k < o.steps; ++k) {
-    for (auto& [name, t] : instances.Split(y)) all[name] = t;
-    const Values next = Evaluate(p, *p.program.update, all);
-    Values variables;
-    for (const compiler::Named& v : p.program.variables) variables[v.name] = next.count(v.name) ? next.at(v.name) : all.at(v.name);
-    for (const compiler::Named& s : p.program.states) if (next.count(s.name)) all[s.name] = next.at(s.name);
-    const at::Tensor y1 = instances.Project(instances.Join(variables));
-    moved = (y1 - y).abs().amax(1);
-    y = y1;
-    const at::Tensor open = moved.gt(o.tolerance).contiguous();
-    for (std::int64_t i = 0; i < instances.batch(); ++i) summary.iterations[static_cast<std::size_t>(i)] += open.data_ptr<bool>()[i];
+    StepUpdate(p, instances.values(), batch, now);
+    const at::Tensor y = instances.Join(now).contiguous();
+    summary.residual = (y - summary.y).abs().amax(1);
+    summary.y = y;
+    const at::Tensor open = summary.residual.gt(o.tolerance).contiguous();
+    const bool* is_open = open.const_data_ptr<bool>();
+    for (std::size_t i = 0; i < summary.iterations.size(); ++i) summary.iterations[i] += is_open[i];
     if (!open.any().item<bool>()) break;
   }
-  summary.y = y;
-  summary.residual = moved;
-  summary.objective = p.program.objective ? instances.Value(y) : at::zeros({instances.batch()}, y.options());
-  const at::Tensor solved = moved.le(o.tolerance).contiguous();
-  for (std::int64_t i = 0; i < instances.batch(); ++i) {
-    summary.status.push_back(solved.data_ptr<bool>()[i] ? SolveStatus::kSolved : SolveStatus::kStepLimit);
+  summary.objective = p.program.objective ? instances.Value(summary.y) : at::zeros({batch}, start.options());
+  const at::Tensor solved = summary.residual.le(o.tolerance).contiguous();
+  const bool* is_solved = solved.const_data_ptr<bool>();
+  for (std::int64_t i = 0; i < batch; ++i) {
+    summary.status.push_back(is_solved[i] ? SolveStatus::kSolved : SolveStatus::kStepLimit);
   }
   return summary;
 }
@@ -97,9 +71,7 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
     begin = Evaluate(problem, *problem.program.solve.predict, values);
     for (const compiler::Named& v : problem.program.variables) {
       at::Tensor& t = begin.at(v.name);
-      std::vector<std::int64_t> sizes{batch};
-      sizes.insert(sizes.end(), v.type.shape.begin(), v.type.shape.end());
-      t = t.expand(sizes).to(problem.dtype);
+      t = AlongBatch(t, v.type.shape, batch).to(problem.dtype);
     }
   }
   SolveSummary done;
@@ -109,7 +81,9 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
   for (const compiler::Refinement& r : methods) {
     const MethodRow* method = FindMethod(r.name);
     AMO_CHECK(method || r.name == "iterate", "(%s)", r.name.c_str());
-    const SolveOptions options = OptionsOf(r, o);
+    SolveOptions options = OptionsOf(r);
+    options.seed = o.seed;
+    if (o.tolerance > 0) options.tolerance = o.tolerance;
     if (!method) done = Iterate(instances, done.y, options);
     else if (problem.program.lagrangian) done = AugmentedLagrangian(instances, done.y, *method, options);
     else done = method->run(instances, done.y, options);

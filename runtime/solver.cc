@@ -4,20 +4,17 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 namespace amo::runtime {
 namespace {
 
-constexpr std::string_view kSearched[] = {"tol", "steps", "memory"};
-constexpr std::string_view kRated[] = {"tol", "steps", "rate"};
-constexpr std::string_view kMomentum[] = {"tol", "steps", "rate", "momentum"};
-
 constexpr std::array kMethods = {
-    MethodRow{"projected_gradient", ProjectedGradient, kSearched, true},
-    MethodRow{"lbfgs", Lbfgs, kSearched, true},
-    MethodRow{"riemannian_gradient", RiemannianGradient, kSearched, true},
-    MethodRow{"adam", Adam, kMomentum, true},
-    MethodRow{"gradient", GradientDescent, kRated, true},
+    MethodRow{"projected_gradient", ProjectedGradient},
+    MethodRow{"lbfgs", Lbfgs},
+    MethodRow{"riemannian_gradient", RiemannianGradient},
+    MethodRow{"adam", Adam},
+    MethodRow{"gradient", GradientDescent},
 };
 
 }  // namespace
@@ -30,6 +27,19 @@ std::string_view NameOf(SolveStatus status) {
     case SolveStatus::kNotFinite: return "not finite";
   }
   return "";
+}
+
+SolveOptions OptionsOf(const compiler::Refinement& refinement, const SolveOptions& defaults) {
+  SolveOptions options = defaults;
+  const auto read = [&](const char* key, auto& value) {
+    const auto it = refinement.settings.find(key);
+    if (it != refinement.settings.end()) value = static_cast<std::remove_reference_t<decltype(value)>>(it->second);
+  };
+  read("tol", options.tolerance);
+  read("steps", options.steps);
+  read("rate", options.rate);
+  read("memory", options.memory);
+  return options;
 }
 
 std::span<const MethodRow> Methods() { return kMethods; }

@@ -24,15 +24,17 @@ enum class SolveStatus : std::uint8_t {
 };
 std::string_view NameOf(SolveStatus status);  // "solved", "step limit", "stalled", "not finite"
 
-// Every setting of every method; a method reads those that its row of the table names.
+// Every setting of every method; compiler/build_stages.cc says which method reads which.
 struct SolveOptions {
   double tolerance = 1e-8;      // tol: on Instances::Residual
   std::int64_t steps = 1000;    // steps
   double rate = 1e-2;           // rate: step length of adam, gradient
-  double momentum = 0.9;        // momentum (adam: beta 1)
   std::int64_t memory = 10;     // memory: pairs of lbfgs; of the nonmonotone line search of projected_gradient
   std::uint64_t seed = 0;       // of redrawn randoms
 };
+
+// What a refinement or a method of `solve` says, over the defaults.
+SolveOptions OptionsOf(const compiler::Refinement& refinement, const SolveOptions& defaults = {});
 
 struct SolveSummary {
   at::Tensor y;                             // [B, n]
@@ -53,8 +55,6 @@ SolveSummary GradientDescent(const Instances&, const at::Tensor& start, const So
 struct MethodRow {
   std::string_view name;                   // as written after `then`
   Method run;
-  std::span<const std::string_view> settings;  // the keywords it reads
-  bool keeps_sets;                         // its iterates stay in the variables' sets
 };
 std::span<const MethodRow> Methods();
 const MethodRow* FindMethod(std::string_view name);  // null: there is none
