@@ -228,6 +228,7 @@ Term Scope::EvalNamed(const std::string& name, lang::Span at) {
   if (name == "trained") return InputOnce("trained", Role::kShared, {});
   if (name == "regression" && results) return Regression(at);
   if (name == "violation") return Violation("", at);
+  if ((name == "residual" || name == "step") && !problem.names.count(name)) Unsupported(at, fmt::format("`{}` here", name));
   if (in_report) {
     for (const Function& f : program.reports) {
       if (f.name == "report/" + name) return InputOnce(f.name, Role::kShared, f.type(f.outputs[0].value));

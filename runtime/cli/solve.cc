@@ -33,6 +33,56 @@ std::string MissingHidden(const Problem& problem, const Values& values) {
   return "";
 }
 
+// The first thing that solving reads and training learns; "" when there is none.
+std::string LearnedName(const Problem& problem) {
+  const compiler::Program& p = problem.program;
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(0);
+  const Values learned = InitialLearned(problem, g);
+  for (const auto* function : {&p.objective, &p.lagrangian, &p.solve.predict, &p.update, &p.project}) {
+    if (!*function) continue;
+    for (const compiler::Input& in : (*function)->inputs) {
+      if (in.name != "trained" && learned.count(in.name)) return in.name;
+    }
+  }
+  return "";
+}
+
+// What is solved: a program's problem, or a trained model's with what it learned.
+struct Solved {
+  Opened opened;
+  std::optional<Problem> problem;
+  Values learned;
+};
+
+bool IsModel(const ProgramChoice& choice) { return choice.file.ends_with(".amoz"); }
+
+// kOk; else everything has been said.
+int OpenSolved(const ProgramChoice& choice, const RunChoice& run, bool draws, Solved& solved) {
+  at::Generator start = at::make_generator<at::CPUGeneratorImpl>(0);
+  if (!IsModel(choice)) {
+    if (const int code = OpenProblemFile(choice, run, solved.opened, solved.problem); code != kOk) return code;
+    if (const std::string name = LearnedName(*solved.problem); !name.empty()) {
+      return Fail(run,
+                  fmt::format("solving reads `{}`, which training learns: train first, and solve the model "
+                              "(`amo train {} -o model.amoz`, `amo solve model.amoz`)",
+                              name, choice.file),
+                  kProgramErrors);
+    }
+    solved.learned = InitialLearned(*solved.problem, start);
+    return kOk;
+  }
+  Recorded recorded;
+  Result<Model> model = ReadModel(choice.file, recorded);
+  if (!model.ok()) return Fail(run, model.message(), kFiles);
+  if (draws) {
+    const Result<Done> tables = ReadModelTables(*model, choice.file, "");
+    if (!tables.ok()) return Fail(run, tables.message(), kFiles);
+  }
+  solved.problem = std::move(model->problem);
+  solved.learned = std::move(model->learned);
+  return kOk;
+}
+
 }  // namespace
 
 int RunSolve(const Arguments& arguments) {
@@ -41,7 +91,7 @@ int RunSolve(const Arguments& arguments) {
   std::string contexts, out;
   std::int64_t instances = 100, seed = 1;
   std::optional<double> tolerance;
-  const auto app = MakeCommandLine("solve", "Solves instances of a program with its reference solver.",
+  const auto app = MakeCommandLine("solve", "Solves instances of a program, or of a trained model, with its reference solver.",
                                    "amo solve portfolio.amo --context days.npz -o weights.npz");
   AddProgramOptions(*app, program);
   const auto context =
@@ -57,13 +107,17 @@ int RunSolve(const Arguments& arguments) {
   if (instances < 1 || instances > kMostInstances) return WrongUse(*app, "`--instances` lies between 1 and 10^9");
   if (tolerance && !(*tolerance > 0)) return WrongUse(*app, "`--tolerance` is above 0");
 
-  Opened opened;
-  std::optional<Problem> problem;
-  if (const int code = OpenProblemFile(program, run, opened, problem); code != kOk) return code;
+  if (IsModel(program) && (!program.problem.empty() || !program.variant.empty() || !program.sets.empty())) {
+    return WrongUse(*app, "a model's problem is chosen when it is trained: `--problem`, `--variant` and `--set` go to `amo train`");
+  }
+
+  Solved solved;
+  if (const int code = OpenSolved(program, run, contexts.empty(), solved); code != kOk) return code;
+  std::optional<Problem>& problem = solved.problem;
   if (!problem->program.objective || problem->program.variables.empty()) {
     return Fail(run, "there is nothing to solve: the program has no objective of a variable", kProgramErrors);
   }
-  std::vector<std::string> read = FilesOf(program, opened);
+  std::vector<std::string> read = IsModel(program) ? std::vector{program.file} : FilesOf(program, solved.opened);
   read.push_back(contexts);
   // Drawn contexts go beside the answers: `predict --context` takes the file as it is.
   std::vector<std::string> more = {"status", "iterations"};
@@ -87,8 +141,7 @@ int RunSolve(const Arguments& arguments) {
     }
   }
   values.merge(DrawRandoms(*problem, instances, g));
-  at::Generator start = at::make_generator<at::CPUGeneratorImpl>(0);
-  values.merge(InitialLearned(*problem, start));
+  values.merge(solved.learned);
 
   Progress bar("solving", run.json);
   ReferenceOptions options;
@@ -117,7 +170,7 @@ int RunSolve(const Arguments& arguments) {
   const Result<Done> written = file->Write(s.variables, certificate, std::move(beside));
   if (!written.ok()) return Fail(run, written.message(), kFiles);
   if (run.json) {
-    nlohmann::ordered_json json = FrontJson(program, opened, kOk);
+    nlohmann::ordered_json json = FrontJson(program, solved.opened, kOk);
     json["instances"] = instances, json["solver"] = ReferenceName(*problem), json["seconds"] = seconds;
     json["status"] = counts;
     json["iterations"] = SpreadJson(steps);

@@ -165,6 +165,21 @@ class Answers(Trained):
         self.file("loss.amo", PLAIN.replace("minimize sumsq", "model mlp(hidden = [4])\nloss sumsq"))
         self.expect(ERRORS, "solve", "loss.amo", err="there is nothing to solve: the program has no objective")
 
+    def test_solve_of_a_model(self):
+        text = PLAIN.replace("variable y", "parameter w : real = 0.5\nvariable y").replace("y - p", "y - w * p")
+        self.file("learns.amo", text + "loss objective\ntrain steps = 20, batch = 4, rate = 1e-2\nmodel mlp(hidden = [4])\n")
+        refused = self.answer("solve", "learns.amo", code=ERRORS)
+        self.assertIn("solving reads `w`, which training learns", refused["error"])
+        self.expect(OK, "train", "learns.amo")
+        self.npz("w.npz", p=npy([1, 2, 4], (1, 3)))
+        self.expect(OK, "solve", "learns.amoz", "--context", "w.npz", "-o", "y.npy")
+        y = read_npy(content(self.path("y.npy")))[1]
+        self.assertNotEqual(y[0], 0.5)
+        self.assertAlmostEqual(y[2], 4 * y[0], places=6)
+        self.expect(OK, "solve", "learns.amoz", "-n", "3", out="3 instances by lbfgs")
+        self.expect(USAGE, "solve", "learns.amoz", "--set", "n=4", err="go to `amo train`")
+        self.expect(FILES, "solve", "none.amoz", err="none.amoz")
+
     def test_contexts(self):
         half = self.npz("half.npz", p=npy([1, 2, 3], (1, 3), "<f4"))
         whole = self.npz("whole.npz", p=npy([1, 2, 3], (1, 3), "<i8"))

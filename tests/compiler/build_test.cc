@@ -296,6 +296,7 @@ TEST(Build, CompileSizeDoesNotGrowWithN) {
 TEST(Build, NamesMistakesAtTheirPlace) {
   const struct { const char* body; const char* expected; } kCases[] = {
       {"variable y : real[3]\nminimize sum(y .* zz)\n", "`zz` is not declared"},
+      {"variable y : real[3]\nminimize sum(y) * residual\n", "`residual` here cannot be compiled yet"},
       {"variable y : real[3]\nvariable w : real[4]\nminimize sum(y + w)\n", "operands of `+` have shapes `[3]` and `[4]`"},
       {"variable y : real[3]\nminimize y\n", "the objective has shape `[3]`, not a single number"},
       {"variable y : real[3]\nminimize sum(y * y)\n", "`*` of two vectors is ambiguous"},
