@@ -3,7 +3,7 @@
 // kernels beside LibTorch eager with autograd. Same inputs; agreement is checked before anything is timed.
 // `kernels --help`
 //   lanes  the kernel for many instances, called by its pointer, outputs already there     one    that for one instance
-//   call   runtime::RunKernel: allocates its outputs, uses --threads                       eager  LibTorch
+//   call   runtime::TensorKernel: allocates its outputs, uses --threads                       eager  LibTorch
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -29,7 +29,7 @@
 #include "compiler/derive.h"
 #include "compiler/kernel.h"
 #include "compiler/simplify.h"
-#include "runtime/kernel_function.h"
+#include "runtime/tensor_kernel.h"
 #include "runtime/open.h"
 #include "runtime/parallel.h"
 #include "runtime/problem.h"
@@ -82,11 +82,11 @@ double ChainCompile(const Options& options, const char* n) {
   return least;
 }
 
-// A kernel's call by its pointer, on one thread and with outputs that are there already.
+// A kernel's call by its pointer, on one thread, prepared for its data and with outputs that are there already.
 class Direct {
  public:
   Direct(const Kernel& kernel, const Function& f, const std::vector<at::Tensor>& inputs, std::int64_t batch)
-      : kernel_(kernel), batch_(batch), scratch_(std::aligned_alloc(64, (kernel.scratch_bytes + 64) / 64 * 64)) {
+      : kernel_(kernel), batch_(batch), shared_(Allocate(kernel.shared_bytes)), scratch_(Allocate(kernel.scratch_bytes)) {
     for (std::size_t k = 0; k < inputs.size(); ++k) {
       const bool instance = f.inputs[k].role == amo::compiler::Role::kInstance;
       in_.push_back({inputs[k].data_ptr(), instance ? inputs[k].stride(0) : 0});
@@ -98,19 +98,22 @@ class Direct {
       outputs.push_back(at::empty(sizes, at::TensorOptions(real)));
       out_.push_back({outputs.back().data_ptr(), amo::compiler::Count(f.type(o.value).shape)});
     }
+    kernel_.prepare(in_.data(), shared_);
   }
-  ~Direct() { std::free(scratch_); }
+  ~Direct() { std::free(shared_), std::free(scratch_); }
   Direct(const Direct&) = delete;
   Direct& operator=(const Direct&) = delete;
-  void operator()() const { kernel_.run(in_.data(), out_.data(), 0, batch_, scratch_); }
+  void operator()() const { kernel_.run(in_.data(), out_.data(), 0, batch_, shared_, scratch_); }
 
   std::vector<at::Tensor> outputs;
 
  private:
+  static void* Allocate(std::size_t bytes) { return std::aligned_alloc(64, (bytes + 64) / 64 * 64); }
+
   const Kernel& kernel_;
   std::int64_t batch_;
   std::vector<amo::compiler::Argument> in_, out_;
-  void* scratch_;
+  void *shared_, *scratch_;
 };
 
 void Agree(const std::string& what, const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b, int precision) {
@@ -151,11 +154,12 @@ ordered_json RunRow(const Options& options, const Row& row) {
   if (!cached.from_cache) Fail("the disk cache in " + cache + " does not work");
   std::filesystem::remove_all(cache);
 
+  const amo::runtime::TensorKernel tensors(derived, {.precision = precision, .lanes = 0, .cache_folder = ""});
   const Values pool = amo::bench::Pool(row, problem);
   const std::int64_t n = problem.VariableSize(), instances = pool.at(variables[0]).size(0);
   if (!options.inputs.empty()) {  // what the peers read
     const std::vector<at::Tensor> inputs = Inputs(derived, pool, instances, options.precision);
-    const std::vector<at::Tensor> outputs = amo::runtime::RunKernel(lanes, derived, inputs);
+    const std::vector<at::Tensor> outputs = tensors(inputs);
     std::vector<amo::runtime::Array> arrays;
     const auto keep = [&](const std::string& name, const at::Tensor& t) {
       arrays.push_back(amo::runtime::ToArray(name, t));
@@ -196,7 +200,7 @@ ordered_json RunRow(const Options& options, const Row& row) {
       if (options.threads == 1) Note(times, "lanes", Measure(std::ref(many), count, options.seconds));
       if (options.threads == 1) Note(times, "one", Measure(std::ref(single), count, options.seconds));
     }
-    Note(times, "call", Measure([&] { amo::runtime::RunKernel(lanes, derived, inputs); }, count, options.seconds));
+    Note(times, "call", Measure([&] { tensors(inputs); }, count, options.seconds));
     const amo::bench::Eager* eager = row.product ? nullptr : amo::bench::FindEager(row.name);
     if (eager && batch <= eager->most) {
       Values v;
@@ -209,7 +213,7 @@ ordered_json RunRow(const Options& options, const Row& row) {
         outputs.insert(outputs.begin(), value.detach());
         return outputs;
       };
-      const std::vector<at::Tensor> ours = amo::runtime::RunKernel(lanes, derived, inputs);
+      const std::vector<at::Tensor> ours = tensors(inputs);
       Agree(std::string(row.name) + ", ours and eager", ours, run(), options.precision);
       Note(times, "eager", Measure([&] { run(); }, count, options.seconds));
     }

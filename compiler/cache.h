@@ -13,11 +13,11 @@
 namespace amo::compiler {
 
 // Raised by every change of the generated code or of the file's form.
-inline constexpr int kCacheVersion = 1;
+inline constexpr int kCacheVersion = 2;
 
 struct CachedObject {
   std::string object;
-  std::uint64_t scratch_bytes = 0;
+  std::uint64_t shared_bytes = 0, scratch_bytes = 0;
 };
 
 // SHA-256, in hexadecimal, of the function, the precision, the lanes, the machine and the compiler.

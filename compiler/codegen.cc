@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel function: shared steps, the loop over tiles of instances, and the loops of each step.
+// The two functions of a kernel: the shared steps, and the loop over tiles of instances; and the loops of each step.
 #include "compiler/codegen.h"
 
 #include <llvm/IR/Constants.h>
@@ -320,44 +320,65 @@ void Emitter::EmitSort(const Step& step) {
   });
 }
 
-void Emitter::Run() {
-  llvm::Type *pointer = b_.getPtrTy(), *i64 = b_.getInt64Ty();
-  auto* type = llvm::FunctionType::get(b_.getVoidTy(), {pointer, pointer, i64, i64, pointer}, false);
-  function_ = llvm::Function::Create(type, llvm::Function::ExternalLinkage, kKernelSymbol, module_);
+// Begins a function whose first argument is an array of inputs.
+void Emitter::Begin(const char* symbol, const std::vector<llvm::Type*>& types) {
+  function_ = llvm::Function::Create(llvm::FunctionType::get(b_.getVoidTy(), types, false),
+                                     llvm::Function::ExternalLinkage, symbol, module_);
   function_->setDoesNotThrow();
-  for (unsigned a : {0u, 1u, 4u}) function_->addParamAttr(a, llvm::Attribute::NoAlias);
-  function_->addParamAttr(4, llvm::Attribute::getWithAlignment(context_, llvm::Align(64)));
-  Val *begin = function_->getArg(2), *end = function_->getArg(3), *scratch = function_->getArg(4);
+  b_.SetInsertPoint(llvm::BasicBlock::Create(context_, "entry", function_));
+}
 
-  auto* entry = llvm::BasicBlock::Create(context_, "entry", function_);
-  auto* work = llvm::BasicBlock::Create(context_, "work", function_);
-  auto* done = llvm::BasicBlock::Create(context_, "done", function_);
-  b_.SetInsertPoint(entry);
-  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), work, done);
-  b_.SetInsertPoint(done);
-  b_.CreateRetVoid();
-  b_.SetInsertPoint(work);
+void Emitter::ReadArguments(unsigned which, std::size_t count, Values& data, Values& stride) {
+  auto* argument = llvm::StructType::get(context_, {b_.getPtrTy(), b_.getInt64Ty()});
+  data.clear(), stride.clear();
+  for (std::size_t k = 0; k < count; ++k) {
+    Val* at = b_.CreateConstGEP1_64(argument, function_->getArg(which), k);
+    data.push_back(b_.CreateLoad(b_.getPtrTy(), b_.CreateStructGEP(argument, at, 0)));
+    stride.push_back(b_.CreateLoad(b_.getInt64Ty(), b_.CreateStructGEP(argument, at, 1)));
+  }
+}
 
-  auto* argument = llvm::StructType::get(context_, {pointer, i64});
-  const auto arguments = [&](unsigned which, std::size_t count, Values& data, Values& stride) {
-    for (std::size_t k = 0; k < count; ++k) {
-      Val* at = b_.CreateConstGEP1_64(argument, function_->getArg(which), k);
-      data.push_back(b_.CreateLoad(pointer, b_.CreateStructGEP(argument, at, 0)));
-      stride.push_back(b_.CreateLoad(i64, b_.CreateStructGEP(argument, at, 1)));
-    }
-  };
-  arguments(0, p_.inputs.size(), input_data_, input_stride_);
-  arguments(1, p_.outputs.size(), output_data_, output_stride_);
-  base_.assign(p_.buffers.size(), scratch);
+// Where the buffers begin. The inputs' arguments have been read.
+void Emitter::SetBases(Val* shared, Val* scratch) {
+  base_.assign(p_.buffers.size(), shared);
   for (std::size_t k = 0; k < base_.size(); ++k) {
     if (plan_.offset[k] < 0) continue;
-    base_[k] = b_.CreateConstGEP1_64(b_.getInt8Ty(), scratch, static_cast<std::uint64_t>(plan_.offset[k]));
+    Val* memory = p_.buffers[k].place == Place::kShared ? shared : scratch;
+    if (memory) base_[k] = b_.CreateConstGEP1_64(b_.getInt8Ty(), memory, static_cast<std::uint64_t>(plan_.offset[k]));
   }
   for (std::size_t k = 0; k < p_.inputs.size(); ++k) {
     const auto buffer = static_cast<std::size_t>(p_.inputs[k]);
     if (!p_.buffers[buffer].varies) base_[buffer] = input_data_[k];
   }
+}
+
+void Emitter::EmitPrepare() {
+  llvm::Type* pointer = b_.getPtrTy();
+  Begin(kPrepareSymbol, {pointer, pointer});
+  function_->addParamAttr(1, llvm::Attribute::NoAlias);
+  function_->addParamAttr(1, llvm::Attribute::getWithAlignment(context_, llvm::Align(64)));
+  ReadArguments(0, p_.inputs.size(), input_data_, input_stride_);
+  SetBases(function_->getArg(1), nullptr);
   for (const Step& s : p_.shared) EmitStep(s);
+  b_.CreateRetVoid();
+}
+
+void Emitter::EmitKernel() {
+  llvm::Type *pointer = b_.getPtrTy(), *i64 = b_.getInt64Ty();
+  Begin(kKernelSymbol, {pointer, pointer, i64, i64, pointer, pointer});
+  for (unsigned a : {0u, 1u, 5u}) function_->addParamAttr(a, llvm::Attribute::NoAlias);
+  for (unsigned a : {4u, 5u}) function_->addParamAttr(a, llvm::Attribute::getWithAlignment(context_, llvm::Align(64)));
+  Val *begin = function_->getArg(2), *end = function_->getArg(3);
+
+  auto* work = llvm::BasicBlock::Create(context_, "work", function_);
+  auto* done = llvm::BasicBlock::Create(context_, "done", function_);
+  b_.CreateCondBr(b_.CreateICmpSLT(begin, end), work, done);
+  b_.SetInsertPoint(done);
+  b_.CreateRetVoid();
+  b_.SetInsertPoint(work);
+  ReadArguments(0, p_.inputs.size(), input_data_, input_stride_);
+  ReadArguments(1, p_.outputs.size(), output_data_, output_stride_);
+  SetBases(function_->getArg(4), function_->getArg(5));
   Val* last = b_.CreateSub(end, b_.getInt64(1));
   Loop(begin, end, lanes_, {}, [&](Val* tile, const Values&) {
     TileIn(tile, last);
@@ -367,6 +388,11 @@ void Emitter::Run() {
     return Values{};
   });
   b_.CreateBr(done);
+}
+
+void Emitter::Run() {
+  EmitPrepare();
+  EmitKernel();
 }
 
 std::unique_ptr<llvm::Module> EmitKernel(llvm::LLVMContext& context, const LoopProgram& program, Precision precision,

@@ -13,18 +13,18 @@
 #include "compiler/kernel.h"
 #include "compiler/loop.h"
 
-// Loop program to LLVM IR: one function `amo_kernel` with the signature of KernelFunction. `lanes` instances (a power
+// Loop program to LLVM IR: `amo_prepare` and `amo_kernel`, with the signatures of PrepareFunction and KernelFunction. `lanes` instances (a power
 // of two) are worked on at once: their entries lie side by side in scratch ([entry][lane]), where a tile of inputs is
 // brought first.
 namespace amo::compiler {
 
-inline constexpr const char* kKernelSymbol = "amo_kernel";
+inline constexpr const char *kPrepareSymbol = "amo_prepare", *kKernelSymbol = "amo_kernel";
 
-// Where buffers lie in the scratch, in bytes; -1 where a buffer lies elsewhere. Buffers whose lives do not overlap
-// share memory.
+// Where buffers lie in bytes, those of Place::kShared in the shared memory, the others in the scratch; -1 where a buffer
+// lies elsewhere. Buffers of the scratch whose lives do not overlap share memory.
 struct ScratchPlan {
   std::vector<std::int64_t> offset;
-  std::size_t bytes = 0;
+  std::size_t shared_bytes = 0, bytes = 0;
 };
 ScratchPlan PlanScratch(const LoopProgram& program, Precision precision, int lanes);
 

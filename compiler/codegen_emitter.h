@@ -22,6 +22,13 @@ class Emitter {
   void Run();
 
  private:
+  // Functions (codegen.cc).
+  void Begin(const char* symbol, const std::vector<llvm::Type*>& types);
+  void ReadArguments(unsigned which, std::size_t count, Values& data, Values& stride);
+  void SetBases(llvm::Value* shared, llvm::Value* scratch);
+  void EmitPrepare();
+  void EmitKernel();
+
   // Loops (codegen.cc). A body gets the counter and the carried values, and gives the next ones.
   using Body = std::function<Values(llvm::Value*, const Values&)>;
   Values Loop(llvm::Value* begin, llvm::Value* end, std::int64_t step, const Values& carried, const Body& body,

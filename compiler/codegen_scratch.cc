@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scratch memory: shared buffers and input tiles keep their place, the others live from their first write to their last
-// read and are placed first-fit.
+// Scratch memory: shared buffers lie one after the other in memory of their own; the others live from their first write
+// to their last read and are placed first-fit.
 #include <algorithm>
 
 #include "compiler/codegen.h"
@@ -92,13 +92,18 @@ ScratchPlan PlanScratch(const LoopProgram& p, Precision precision, int lanes) {
     const Buffer& b = p.buffers[i];
     if (lives[i].first < 0) continue;
     if (b.place == Place::kInput && (!b.varies || lanes == 1)) continue;
-    Life life = lives[i];
-    if (b.place != Place::kInstance) life = {-1, step};
-    const std::int64_t width = b.place == Place::kShared ? 1 : lanes;
+    const auto rounded = [](std::int64_t bytes) { return (bytes + 63) / 64 * 64; };
+    if (b.place == Place::kShared) {
+      plan.offset[i] = static_cast<std::int64_t>(plan.shared_bytes);
+      plan.shared_bytes += static_cast<std::size_t>(rounded(b.count * EntryBytes(b.elem, precision)));
+      continue;
+    }
+    const Life life = b.place == Place::kInput ? Life{-1, step} : lives[i];
+    const std::int64_t width = b.varies ? lanes : 1;
     // Inputs and outputs are transposed in whole blocks.
     const bool tile = width > 1 && (b.place == Place::kInput || lives[i].last == step);
     const std::int64_t entries = tile ? (b.count + lanes - 1) / lanes * lanes : b.count;
-    const std::int64_t bytes = (entries * width * EntryBytes(b.elem, precision) + 63) / 64 * 64;
+    const std::int64_t bytes = rounded(entries * width * EntryBytes(b.elem, precision));
     std::int64_t at = 0;
     auto where = taken.begin();
     for (; where != taken.end(); ++where) {

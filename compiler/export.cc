@@ -76,13 +76,15 @@ class Exporter {
     const int lanes = batch ? chosen_.target.vector_bytes / (precision_ == Precision::kF64 ? 8 : 4) : 1;
     const ScratchPlan plan = PlanScratch(program, precision_, lanes);
     std::unique_ptr<llvm::Module> module = EmitKernel(context_, program, precision_, lanes, plan);
-    llvm::Function* kernel = module->getFunction(kKernelSymbol);
-    kernel->setLinkage(llvm::Function::InternalLinkage);
-    kernel->addFnAttr(llvm::Attribute::AlwaysInline);
-    Wrap(*module, *kernel, f.symbol + (batch ? "_batch" : ""), ArgumentsOf(f.function), batch);
+    for (const char* symbol : {kPrepareSymbol, kKernelSymbol}) {
+      llvm::Function* inlined = module->getFunction(symbol);
+      inlined->setLinkage(llvm::Function::InternalLinkage);
+      inlined->addFnAttr(llvm::Attribute::AlwaysInline);
+    }
+    Wrap(*module, plan, f.symbol + (batch ? "_batch" : ""), ArgumentsOf(f.function), batch);
     const bool failed = linker_.linkInModule(std::move(module));
     AMO_CHECK(!failed, "(link)");
-    return {lanes, plan.bytes + kAlignment};
+    return {lanes, plan.shared_bytes + plan.bytes + kAlignment};
   }
 
   std::string Finish() {
@@ -96,8 +98,8 @@ class Exporter {
 
  private:
   // The function that C calls: its arguments as the arrays that a kernel takes, on the stack until they are optimized
-  // away.
-  void Wrap(llvm::Module& module, llvm::Function& kernel, const std::string& symbol,
+  // away. What is shared begins the scratch.
+  void Wrap(llvm::Module& module, const ScratchPlan& plan, const std::string& symbol,
             const std::vector<ExportArgument>& arguments, bool batch) {
     llvm::IRBuilder<> b(context_);
     llvm::Type *pointer = b.getPtrTy(), *i64 = b.getInt64Ty();
@@ -137,9 +139,11 @@ class Exporter {
     llvm::Value* end = batch ? static_cast<llvm::Value*>(function->getArg(next++)) : b.getInt64(1);
     function->addParamAttr(next, llvm::Attribute::NoAlias);
     llvm::Value* past = b.CreateConstGEP1_64(b.getInt8Ty(), function->getArg(next), kAlignment - 1);
-    llvm::Value* scratch =
+    llvm::Value* shared =
         b.CreateIntrinsic(llvm::Intrinsic::ptrmask, {pointer, i64}, {past, b.getInt64(~std::uint64_t{kAlignment - 1})});
-    b.CreateCall(&kernel, {in, out, begin, end, scratch});
+    llvm::Value* scratch = b.CreateConstGEP1_64(b.getInt8Ty(), shared, plan.shared_bytes);
+    b.CreateCall(module.getFunction(kPrepareSymbol), {in, shared});
+    b.CreateCall(module.getFunction(kKernelSymbol), {in, out, begin, end, shared, scratch});
     b.CreateRetVoid();
   }
 

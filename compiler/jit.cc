@@ -137,9 +137,9 @@ std::string EmitAssembly(llvm::Module& module) {
   return Emit(module, TheHost(), llvm::CodeGenFileType::AssemblyFile);
 }
 
-Loaded LoadObject(std::string_view object, const char* symbol) {
+Loaded LoadObject(std::string_view object, const std::vector<const char*>& symbols) {
   Initialize();
-  const auto failed = [](llvm::Error error) { return Loaded{nullptr, nullptr, llvm::toString(std::move(error))}; };
+  const auto failed = [](llvm::Error error) { return Loaded{nullptr, {}, llvm::toString(std::move(error))}; };
   llvm::Expected<std::unique_ptr<llvm::orc::LLJIT>> made = llvm::orc::LLJITBuilder().create();
   if (!made) return failed(made.takeError());
   std::shared_ptr<llvm::orc::LLJIT> jit = std::move(*made);
@@ -148,9 +148,13 @@ Loaded LoadObject(std::string_view object, const char* symbol) {
   jit->getMainJITDylib().addGenerator(std::move(*process));
   auto copy = llvm::MemoryBuffer::getMemBufferCopy({object.data(), object.size()}, "amo");
   if (llvm::Error error = jit->addObjectFile(std::move(copy))) return failed(std::move(error));
-  auto address = jit->lookup(symbol);
-  if (!address) return failed(address.takeError());
-  return {jit, address->toPtr<void*>(), ""};
+  Loaded loaded{jit, {}, ""};
+  for (const char* symbol : symbols) {
+    auto address = jit->lookup(symbol);
+    if (!address) return failed(address.takeError());
+    loaded.symbols.push_back(address->toPtr<void*>());
+  }
+  return loaded;
 }
 
 }  // namespace amo::compiler

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 // The machines we compile for (the one we run on, unless told otherwise), the optimizer, and the loading of objects.
 namespace amo::compiler {
@@ -32,10 +33,10 @@ std::string EmitAssembly(llvm::Module& module);
 // Code in memory; it lives as long as `owner`.
 struct Loaded {
   std::shared_ptr<void> owner;
-  void* symbol = nullptr;
-  std::string error;  // why there is no symbol
+  std::vector<void*> symbols;
+  std::string error;  // why there is no owner
 };
-Loaded LoadObject(std::string_view object, const char* symbol);
+Loaded LoadObject(std::string_view object, const std::vector<const char*>& symbols);
 
 }  // namespace amo::compiler
 

@@ -26,15 +26,14 @@ int LanesOf(const KernelOptions& options) {
 struct Built {
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module;
-  std::size_t scratch_bytes = 0;
+  ScratchPlan plan;
 };
 
 Built Build(const Function& function, const KernelOptions& options) {
   const LoopProgram program = Lower(function);
   const int lanes = LanesOf(options);
-  const ScratchPlan plan = PlanScratch(program, options.precision, lanes);
-  Built built{std::make_unique<llvm::LLVMContext>(), nullptr, plan.bytes};
-  built.module = EmitKernel(*built.context, program, options.precision, lanes, plan);
+  Built built{std::make_unique<llvm::LLVMContext>(), nullptr, PlanScratch(program, options.precision, lanes)};
+  built.module = EmitKernel(*built.context, program, options.precision, lanes, built.plan);
   SetTarget(*built.module);
   return built;
 }
@@ -56,11 +55,12 @@ Kernel Compile(const Function& function, const KernelOptions& options) {
   kernel.lanes = LanesOf(options);
   kernel.precision = options.precision;
   const auto load = [&](const CachedObject& object) {
-    Loaded loaded = LoadObject(object.object, kKernelSymbol);
-    if (!loaded.symbol) return loaded.error;
-    kernel.run = reinterpret_cast<KernelFunction>(loaded.symbol);
+    Loaded loaded = LoadObject(object.object, {kPrepareSymbol, kKernelSymbol});
+    if (!loaded.owner) return loaded.error;
+    kernel.prepare = reinterpret_cast<PrepareFunction>(loaded.symbols[0]);
+    kernel.run = reinterpret_cast<KernelFunction>(loaded.symbols[1]);
     kernel.code = std::move(loaded.owner);
-    kernel.scratch_bytes = object.scratch_bytes;
+    kernel.shared_bytes = object.shared_bytes, kernel.scratch_bytes = object.scratch_bytes;
     return std::string();
   };
   std::string key;
@@ -71,7 +71,7 @@ Kernel Compile(const Function& function, const KernelOptions& options) {
   if (!kernel.from_cache) {
     Built built = Build(function, options);
     Optimize(*built.module);
-    const CachedObject object{EmitObject(*built.module), built.scratch_bytes};
+    const CachedObject object{EmitObject(*built.module), built.plan.shared_bytes, built.plan.bytes};
     const std::string error = load(object);
     AMO_CHECK(error.empty(), "(%s)", error.c_str());
     if (!key.empty()) WriteCache(options.cache_folder, key, object);

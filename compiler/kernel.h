@@ -23,13 +23,19 @@ struct Argument {
   std::int64_t stride;
 };
 
-// Works on instances begin <= b < end. `scratch` has Kernel::scratch_bytes, 64-byte aligned, one for each thread.
+// Computes what depends on shared inputs alone, into `shared` of Kernel::shared_bytes, 64-byte aligned. It holds for as
+// long as these inputs do, for all batches and threads.
+using PrepareFunction = void (*)(const Argument* inputs, void* shared);
+
+// Works on instances begin <= b < end. `shared` was prepared; `scratch` has Kernel::scratch_bytes, 64-byte aligned, one
+// for each thread.
 using KernelFunction = void (*)(const Argument* inputs, const Argument* outputs, std::int64_t begin, std::int64_t end,
-                                void* scratch);
+                                const void* shared, void* scratch);
 
 struct Kernel {
+  PrepareFunction prepare = nullptr;
   KernelFunction run = nullptr;
-  std::size_t scratch_bytes = 0;
+  std::size_t shared_bytes = 0, scratch_bytes = 0;
   int lanes = 1;                    // instances worked on at once
   Precision precision = Precision::kF64;
   bool from_cache = false;

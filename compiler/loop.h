@@ -41,6 +41,8 @@ struct Expr {
   std::int64_t least = 0, greatest = 0;  // the values that an index can have; least > greatest: not known
 };
 
+// Of the caller; written once for each call; written for each instance, though a step in a loop there may write what
+// does not vary.
 enum class Place : std::uint8_t { kInput, kShared, kInstance };
 
 struct Buffer {

@@ -51,6 +51,7 @@ class Lowering {
     const Node& node;
     int state;
     std::vector<Step>& steps;
+    Place place;  // of everything that its steps write
   };
 
   Lowering(const Function& body, const Around& around, const std::vector<bool>& inputs)
@@ -64,9 +65,12 @@ class Lowering {
 
   std::vector<Step>& Steps(bool varies) { return around_ ? around_->steps : varies ? p_.instance : p_.shared; }
 
+  // Where the steps of a node write.
+  Place PlaceOf(bool varies) const { return around_ ? around_->place : varies ? Place::kInstance : Place::kShared; }
+
   int NewBuffer(std::size_t node, Elem elem, const char* suffix = "") {
     const bool varies = varies_[node];
-    p_.buffers.push_back({.place = varies ? Place::kInstance : Place::kShared,
+    p_.buffers.push_back({.place = PlaceOf(varies),
                           .elem = elem,
                           .count = Count(f_.nodes[node].type.shape),
                           .varies = varies,
@@ -437,7 +441,7 @@ class Lowering {
     for (Value a : n.args) args.push_back(varies_[Z(a.index)]);
     Step loop{.kind = StepKind::kFor, .op = n.op, .varies = varies, .outer = {}, .inner = {form.steps}, .stores = {}};
     loop.reverse = form.reverse;
-    const Around around{*this, n, state, loop.body};
+    const Around around{*this, n, state, loop.body, PlaceOf(varies)};
     Lowering(*n.body, around, BodyVaries(n, args)).RunBody();
     memo_.clear();
     Push(std::move(loop));
@@ -463,7 +467,7 @@ class Lowering {
       const Value v = f_.outputs[k].value;
       if (f_.node(v).op != Op::kInput || v == f_.inputs[k].value) continue;
       const Type& type = f_.type(v);
-      p_.buffers.push_back({.place = varies ? Place::kInstance : Place::kShared, .elem = Elem::kReal,
+      p_.buffers.push_back({.place = around_->place, .elem = Elem::kReal,
                             .count = Count(type.shape), .varies = varies, .name = "moved"});
       moved[k] = static_cast<int>(p_.buffers.size()) - 1;
       StoreAt(varies, moved[k], p_.Const(0, Elem::kInt), type.shape, v, false);

@@ -7,6 +7,7 @@
 
 #include "compiler/check.h"
 #include "compiler/scalar.h"
+#include "compiler/simplify_product.h"
 #include "compiler/simplify_scan.h"
 #include "compiler/text.h"
 
@@ -60,6 +61,7 @@ std::optional<Value> Unary(Builder& b, const Node& n, Value x) {
   const Node& inner = b.node(x);
   if (n.op == Op::kNeg && inner.op == Op::kNeg) return inner.args[0];    // -(-x) → x
   if (n.op == Op::kNot && inner.op == Op::kNot) return inner.args[0];    // not not x → x
+  if (n.op == Op::kNeg && inner.op == Op::kMul) return NegateMultiple(b, x);
   if (n.op == Op::kAbs && inner.op == Op::kNeg) return b.Unary(Op::kAbs, inner.args[0]);
   if (n.op == Op::kStop && (inner.op == Op::kStop || Everywhere(b, x))) return x;
   return std::nullopt;
@@ -81,6 +83,8 @@ std::optional<Value> Binary(Builder& b, const Node& n, Value p, Value q) {
   if (n.op == Op::kPow && Is(b, q, 0.5)) return b.Unary(Op::kSqrt, p);    // x ^ 0.5 → sqrt x, where x is no -inf
   if (n.op == Op::kAdd && b.node(q).op == Op::kNeg) return b.Sub(p, b.node(q).args[0]);  // x + -y → x - y
   if (n.op == Op::kSub && b.node(q).op == Op::kNeg) return b.Add(p, b.node(q).args[0]);  // x - -y → x + y
+  if (n.op == Op::kAdd || n.op == Op::kSub) return CollectMultiples(b, n.op, p, q);
+  if (n.op == Op::kMul) return MergeMultiples(b, p, q);
   return std::nullopt;
 }
 
@@ -114,9 +118,9 @@ Value Rule(Builder& b, const Node& n, const std::vector<Value>& args) {
     case OpClass::kLeaf:
     case OpClass::kArg:
     case OpClass::kAlong:
-    case OpClass::kContract:
     case OpClass::kIndex:
     case OpClass::kLoop: break;
+    case OpClass::kContract: v = SimplifyDot(b, n, args); break;
   }
   return v ? *v : b.Copy(n, args);
 }

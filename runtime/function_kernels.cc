@@ -15,14 +15,14 @@ bool HasWeights(const compiler::Function& function) {
 
 }  // namespace
 
-const compiler::Kernel* FunctionKernels::Find(const compiler::Function& function) {
+const TensorKernel* FunctionKernels::Find(const compiler::Function& function) {
   const std::lock_guard lock(mutex_);
   const auto known = kernels_.find(function.name);
   if (known != kernels_.end()) return known->second.get();
-  std::unique_ptr<compiler::Kernel>& kernel = kernels_[function.name];
+  std::unique_ptr<TensorKernel>& kernel = kernels_[function.name];
   if (!HasWeights(function) && compiler::Uncompilable(function).empty()) {
-    kernel = std::make_unique<compiler::Kernel>(
-        compiler::Compile(function, {.precision = precision_, .cache_folder = compiler::KernelCacheFolder()}));
+    const compiler::KernelOptions options{.precision = precision_, .cache_folder = compiler::KernelCacheFolder()};
+    kernel = std::make_unique<TensorKernel>(function, options);
   }
   return kernel.get();
 }

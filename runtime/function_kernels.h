@@ -11,6 +11,7 @@
 #include "compiler/ir.h"
 #include "compiler/kernel.h"
 #include "runtime/kernel_gradient.h"
+#include "runtime/tensor_kernel.h"
 
 // The kernels of one program's functions, compiled when they are first asked for. Functions are known by their names,
 // which are unique in a program.
@@ -21,7 +22,7 @@ class FunctionKernels {
   explicit FunctionKernels(compiler::Precision precision) : precision_(precision) {}
 
   // Null where the function cannot be compiled, or has weights: LibTorch's matrix products are the better ones there.
-  const compiler::Kernel* Find(const compiler::Function& function);
+  const TensorKernel* Find(const compiler::Function& function);
 
   // The same under autograd, with derivatives by the inputs `wrt`.
   const KernelGradient* FindGradient(const compiler::Function& function, const std::vector<int>& wrt);
@@ -29,7 +30,7 @@ class FunctionKernels {
  private:
   compiler::Precision precision_;
   std::mutex mutex_;
-  std::map<std::string, std::unique_ptr<compiler::Kernel>> kernels_;
+  std::map<std::string, std::unique_ptr<TensorKernel>> kernels_;
   std::map<std::string, std::unique_ptr<KernelGradient>> gradients_;
 };
 

@@ -3,7 +3,6 @@
 #include "runtime/kernel_function.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
@@ -11,96 +10,37 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <mutex>
+#include <optional>
 
 #include "compiler/check.h"
 #include "compiler/derive.h"
 #include "compiler/simplify.h"
-#include "runtime/parallel.h"
+#include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
 namespace {
 
-using compiler::Elem;
 using compiler::Function;
-using compiler::Kernel;
-using compiler::Precision;
 using compiler::Role;
 
 std::size_t Z(std::int64_t i) { return static_cast<std::size_t>(i); }
-
-// Entries of nodes that one thread should have to work on before a second is worth its start.
-constexpr std::int64_t kGrainEntries = 1 << 15;
-
-std::int64_t EntriesOf(const Function& f) {
-  std::int64_t entries = 1;
-  for (const compiler::Node& n : f.nodes) {
-    entries += compiler::Count(n.type.shape);
-    if (n.body) entries += compiler::FormOf(n).steps * EntriesOf(*n.body);
-  }
-  return entries;
-}
-
-std::int64_t GrainOf(const Function& f, const Kernel& kernel) {
-  const std::int64_t entries = EntriesOf(f);
-  const std::int64_t lanes = std::max(kernel.lanes, 1);
-  return std::max<std::int64_t>(lanes, kGrainEntries / entries / lanes * lanes);
-}
-
-at::ScalarType TypeOf(Elem elem, Precision precision) {
-  switch (elem) {
-    case Elem::kReal:
-      return precision == Precision::kF64 ? at::kDouble : at::kFloat;
-    case Elem::kInt:
-      return at::kLong;
-    case Elem::kBool:
-      return at::kBool;
-  }
-  AMO_CHECK(false);
-}
 
 bool HasBatch(const Function& f) {
   return std::any_of(f.inputs.begin(), f.inputs.end(),
                      [](const compiler::Input& in) { return in.role == Role::kInstance; });
 }
 
-std::int64_t BatchOf(const Function& f, const std::vector<at::Tensor>& inputs) {
-  for (std::size_t k = 0; k < inputs.size(); ++k) {
-    if (f.inputs[k].role == Role::kInstance) return inputs[k].size(0);
-  }
-  return 1;
-}
-
-// An input as the kernel reads it: itself, unless an instance's entries are not row-major.
-at::Tensor Readable(const compiler::Input& in, const at::Tensor& tensor, Precision precision, std::int64_t batch) {
-  AMO_CHECK(tensor.scalar_type() == TypeOf(in.type.elem, precision), "(input %s)", in.name.c_str());
-  std::vector<std::int64_t> sizes = in.type.shape;
-  if (in.role == Role::kInstance) sizes.insert(sizes.begin(), batch);
-  AMO_CHECK(tensor.sizes() == sizes && tensor.device().is_cpu(), "(input %s)", in.name.c_str());
-  if (tensor.is_contiguous()) return tensor;
-  if (in.role == Role::kInstance && batch > 0 && tensor.select(0, 0).is_contiguous()) return tensor;
-  return tensor.contiguous();
-}
-
-struct Scratch {
-  explicit Scratch(std::size_t bytes) : data(std::aligned_alloc(64, (bytes + 64) / 64 * 64)) { AMO_CHECK(data); }
-  ~Scratch() { std::free(data); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  void* data;
-};
-
 // A kernel that is made when it is first needed.
 struct Lazy {
   Function function;
   mutable std::once_flag once;
-  mutable Kernel kernel;
+  mutable std::optional<TensorKernel> kernel;
 
-  const Kernel& Get(const compiler::KernelOptions& options) const {
-    std::call_once(once, [&] { kernel = compiler::Compile(function, options); });
-    return kernel;
+  std::vector<at::Tensor> Run(const compiler::KernelOptions& options, const std::vector<at::Tensor>& inputs) const {
+    std::call_once(once, [&] { kernel.emplace(function, options); });
+    return (*kernel)(inputs);
   }
 };
 
@@ -126,7 +66,7 @@ struct KernelObjective::State {
   Lazy product;          // h/NAME, with the tangents as further inputs
 
   std::vector<at::Tensor> Run(const Lazy& lazy, const std::vector<at::Tensor>& inputs) const {
-    return RunKernel(lazy.Get(options), lazy.function, inputs);
+    return lazy.Run(options, inputs);
   }
 };
 
@@ -244,31 +184,6 @@ struct Forward : torch::autograd::Function<Forward> {
 };
 
 }  // namespace
-
-std::vector<at::Tensor> RunKernel(const Kernel& kernel, const Function& f, const std::vector<at::Tensor>& inputs) {
-  AMO_CHECK(inputs.size() == f.inputs.size());
-  const std::int64_t batch = BatchOf(f, inputs);
-  const bool batched = HasBatch(f);
-  std::vector<at::Tensor> read, outputs;
-  std::vector<compiler::Argument> in, out;
-  for (std::size_t k = 0; k < inputs.size(); ++k) {
-    read.push_back(Readable(f.inputs[k], inputs[k], kernel.precision, batch));
-    const bool instance = f.inputs[k].role == Role::kInstance;
-    in.push_back({const_cast<void*>(read.back().const_data_ptr()), instance && batch > 0 ? read.back().stride(0) : 0});
-  }
-  for (const compiler::Output& o : f.outputs) {
-    const compiler::Type& type = f.type(o.value);
-    std::vector<std::int64_t> sizes = type.shape;
-    if (batched) sizes.insert(sizes.begin(), batch);
-    outputs.push_back(at::empty(sizes, at::TensorOptions().dtype(TypeOf(type.elem, kernel.precision))));
-    out.push_back({outputs.back().mutable_data_ptr(), compiler::Count(type.shape)});
-  }
-  ParallelFor(0, batch, GrainOf(f, kernel), [&](std::int64_t begin, std::int64_t end) {
-    const Scratch scratch(kernel.scratch_bytes);
-    kernel.run(in.data(), out.data(), begin, end, scratch.data);
-  });
-  return outputs;
-}
 
 KernelObjective::KernelObjective(const Function& function, std::vector<int> wrt,
                                  const compiler::KernelOptions& options) {

@@ -12,16 +12,9 @@
 #include "compiler/ir.h"
 #include "compiler/kernel.h"
 
-// Compiled functions on LibTorch's tensors. RunKernel is the plain call; KernelObjective joins LibTorch's autograd:
-// the forward pass runs one kernel for value and gradient, differentiation of a gradient runs the kernel of the
+// Compiled objectives under LibTorch's autograd: the forward pass runs one kernel for value and gradient, differentiation of a gradient runs the kernel of the
 // Hessian-vector product, and further derivatives go through TorchExecute, so every order is there.
 namespace amo::runtime {
-
-// Inputs as for TorchExecute, with reals of the kernel's precision, on the CPU. An input is read where it lies, by
-// address and distance between instances; one whose entries are not row-major within an instance is copied first.
-// Outputs: [B, ...] for every output where the function has instance inputs, else [...]. No derivatives.
-std::vector<at::Tensor> RunKernel(const compiler::Kernel& kernel, const compiler::Function& function,
-                                  const std::vector<at::Tensor>& inputs);
 
 // A function whose first output is a real scalar. Thread-safe; each kernel is compiled at its first use.
 class KernelObjective {

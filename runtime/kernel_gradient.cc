@@ -12,7 +12,7 @@
 #include "compiler/check.h"
 #include "compiler/derive.h"
 #include "compiler/simplify.h"
-#include "runtime/kernel_function.h"
+#include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -24,7 +24,7 @@ using compiler::Role;
 struct KernelGradient::State {
   Function function, product;
   std::vector<int> wrt;
-  compiler::Kernel forward, backward;
+  TensorKernel forward, backward;
 };
 
 namespace {
@@ -42,7 +42,7 @@ struct Apply : torch::autograd::Function<Apply> {
     const State& s = *handle->state;
     context->saved_data["state"] = c10::IValue::make_capsule(handle);
     context->save_for_backward(inputs.vec());
-    std::vector<at::Tensor> out = RunKernel(s.forward, s.function, inputs.vec());
+    std::vector<at::Tensor> out = s.forward(inputs.vec());
     std::vector<at::Tensor> whole;  // ints and bools have no derivative
     for (std::size_t k = 0; k < out.size(); ++k) if (!out[k].is_floating_point()) whole.push_back(out[k]);
     context->mark_non_differentiable(whole);
@@ -56,7 +56,7 @@ struct Apply : torch::autograd::Function<Apply> {
     const std::size_t n = inputs.size();
     std::int64_t batch = 0;
     for (std::size_t k = 0; k < n; ++k) if (s.function.inputs[k].role == Role::kInstance) batch = inputs[k].size(0);
-    at::TensorOptions options(s.forward.precision == compiler::Precision::kF64 ? at::kDouble : at::kFloat);
+    at::TensorOptions options(s.forward.many().precision == compiler::Precision::kF64 ? at::kDouble : at::kFloat);
     for (std::size_t k = 0; k < given.size(); ++k) {
       const compiler::Type& type = s.function.type(s.function.outputs[k].value);
       if (type.elem != Elem::kReal) continue;
@@ -65,7 +65,7 @@ struct Apply : torch::autograd::Function<Apply> {
       inputs.push_back(given[k].defined() ? given[k] : at::zeros(sizes, options));
     }
     const bool further = at::GradMode::is_enabled();
-    std::vector<at::Tensor> d = further ? TorchExecute(s.product, inputs) : RunKernel(s.backward, s.product, inputs);
+    std::vector<at::Tensor> d = further ? TorchExecute(s.product, inputs) : s.backward(inputs);
     variable_list result(1 + n);
     for (std::size_t k = 0; k < s.wrt.size(); ++k) {
       const compiler::Input& in = s.function.inputs[static_cast<std::size_t>(s.wrt[k])];
@@ -96,13 +96,9 @@ bool KernelGradient::Compilable(const Function& function, const std::vector<int>
 }
 
 KernelGradient::KernelGradient(const Function& function, std::vector<int> wrt, const compiler::KernelOptions& options) {
-  auto state = std::make_shared<State>();
-  state->function = function;
-  state->product = Product(function, wrt);
-  state->wrt = std::move(wrt);
-  state->forward = compiler::Compile(state->function, options);
-  state->backward = compiler::Compile(state->product, options);
-  state_ = std::move(state);
+  Function product = Product(function, wrt);
+  TensorKernel forward(function, options), backward(product, options);
+  state_ = std::make_shared<State>(State{function, std::move(product), std::move(wrt), forward, backward});
 }
 
 std::vector<at::Tensor> KernelGradient::operator()(const std::vector<at::Tensor>& inputs) const {

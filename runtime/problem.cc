@@ -108,7 +108,7 @@ Values Evaluate(const Problem& problem, const compiler::Function& function, cons
     for (std::size_t k = 0; k < inputs.size(); ++k) if (inputs[k].requires_grad()) wrt.push_back(static_cast<int>(k));
     if (const KernelGradient* kernel = problem.kernels->FindGradient(function, wrt)) return Named(function, (*kernel)(inputs));
   } else if (problem.kernels) {
-    if (const compiler::Kernel* kernel = problem.kernels->Find(function)) return Named(function, RunKernel(*kernel, function, inputs));
+    if (const TensorKernel* kernel = problem.kernels->Find(function)) return Named(function, (*kernel)(inputs));
   }
   return Named(function, TorchExecute(function, inputs));
 }

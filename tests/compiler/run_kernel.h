@@ -67,10 +67,19 @@ inline Batch RunKernel(const Function& f, const Kernel& kernel, const Batch& inp
   }
   // Nothing behind the scratch or behind an output may change.
   constexpr unsigned char kGuard = 0xa5;
-  std::vector<unsigned char> scratch(kernel.scratch_bytes + 1024, kGuard);
-  unsigned char* aligned = scratch.data() + (64 - reinterpret_cast<std::uintptr_t>(scratch.data()) % 64) % 64;
+  std::vector<unsigned char> shared(kernel.shared_bytes + 1024, kGuard), scratch(kernel.scratch_bytes + 1024, kGuard);
+  const auto align = [](std::vector<unsigned char>& v) {
+    return v.data() + (64 - reinterpret_cast<std::uintptr_t>(v.data()) % 64) % 64;
+  };
+  unsigned char *prepared = align(shared), *aligned = align(scratch);
   for (std::size_t k = first_output; k < memory.size(); ++k) memory[k].back() = kGuard;
-  kernel.run(in.data(), out.data(), begin, end, aligned);
+  kernel.prepare(in.data(), prepared);
+  const std::vector<unsigned char> before = shared;
+  kernel.run(in.data(), out.data(), begin, end, prepared, aligned);
+  EXPECT_EQ(shared, before) << "shared memory is read only";
+  for (unsigned char* p = prepared + kernel.shared_bytes; p != shared.data() + shared.size(); ++p) {
+    EXPECT_EQ(*p, kGuard) << "behind the shared memory";
+  }
   for (unsigned char* p = aligned + kernel.scratch_bytes; p != scratch.data() + scratch.size(); ++p) {
     EXPECT_EQ(*p, kGuard) << "behind the scratch";
   }

@@ -15,8 +15,8 @@
 #include "compiler/kernel.h"
 #include "compiler/simplify.h"
 #include "lang/check.h"
-#include "runtime/kernel_function.h"
 #include "runtime/open.h"
+#include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -96,7 +96,7 @@ TEST_P(Example, ThreeExecutorsAndDifferencesAgree) {
     const std::vector<at::Tensor> inputs = Inputs(*function, g);
     const std::vector<at::Tensor> by_torch = TorchExecute(*function, inputs);
     std::vector<at::Tensor> by_kernel;
-    if (compiler::Uncompilable(*function).empty()) by_kernel = RunKernel(compiler::Compile(*function, {}), *function, inputs);
+    if (compiler::Uncompilable(*function).empty()) by_kernel = TensorKernel(*function, {})(inputs);
     EXPECT_FALSE(by_kernel.empty()) << what << " has no kernel";
     const std::vector<bool> varies = compiler::VariesByInstance(*function);
     for (std::int64_t b = 0; b < kBatch; ++b) {

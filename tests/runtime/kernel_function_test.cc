@@ -16,6 +16,7 @@
 
 #include "compiler/text.h"
 #include "runtime/kernel_gradient.h"
+#include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -160,19 +161,46 @@ TEST(KernelFunction, ThreadsShareOneObjective) {
   for (double d : distances) EXPECT_LT(d, 1e-12);
 }
 
-TEST(KernelFunction, RunKernelGivesEveryOutput) {
+TEST(TensorKernel, GivesEveryOutput) {
   const Function f = Parse(
       "function f\n%0 = input x : instance real[3]\n%1 = argmax %0 : int\n%2 = input k : shared real[3]\n"
       "%3 = lt %0 %2 : bool[3]\n%4 = cumsum %0 : real[3]\noutput a %1\noutput b %3\noutput c %4\n");
   const std::vector<at::Tensor> inputs{at::randn({300, 3}, at::TensorOptions().dtype(at::kDouble)),
                                        at::randn({3}, at::TensorOptions().dtype(at::kDouble))};
-  const auto actual = RunKernel(compiler::Compile(f, {}), f, inputs);
+  const auto actual = TensorKernel(f, {})(inputs);
   const auto expected = TorchExecute(f, inputs);
   ASSERT_EQ(actual.size(), 3U);
   for (std::size_t k = 0; k < 3; ++k) {
     EXPECT_EQ(actual[k].scalar_type(), expected[k].scalar_type());
     EXPECT_LT(Distance(actual[k].to(at::kDouble), expected[k].to(at::kDouble)), 1e-12);
   }
+}
+
+// What depends on shared inputs alone is made again when one of them is written, and when it is another tensor.
+TEST(TensorKernel, SharedInputsMayChange) {
+  const Function f = Parse(
+      "function f\n%0 = input x : instance real[3]\n%1 = input k : shared real[3]\n%2 = exp %1 : real[3]\n"
+      "%3 = mul %0 %2 : real[3]\noutput a %3\n");
+  const TensorKernel kernel(f, {});
+  EXPECT_GT(kernel.many().shared_bytes, 0U);
+  at::Tensor x = at::randn({5, 3}, at::TensorOptions().dtype(at::kDouble)), k = at::randn({3}, x.options());
+  const auto check = [&](const char* what) {
+    for (const std::int64_t batch : {5, 1}) {
+      const std::vector<at::Tensor> inputs{x.narrow(0, 0, batch), k};
+      EXPECT_LT(Distance(kernel(inputs)[0], TorchExecute(f, inputs)[0]), 1e-12) << what << batch;
+    }
+  };
+  check("first ");
+  check("again ");
+  k.mul_(2);
+  check("written ");
+  k.detach().add_(1);
+  check("written through an alias ");
+  for (int round = 0; round < 5; ++round) {
+    k = at::randn({3}, x.options());
+    check("another ");
+  }
+  EXPECT_EQ(kernel({x.narrow(0, 0, 0), k})[0].sizes(), (std::vector<std::int64_t>{0, 3}));
 }
 
 // Several outputs, one of them not real, one that varies with nothing of the instance; by a shared input and an instance
