@@ -14,7 +14,7 @@ namespace amo::compiler {
 
 using Val = llvm::Value;
 
-Emitter::Emitter(llvm::Module& module, const LoopProgram& program, Precision precision, int lanes,
+Emitter::Emitter(llvm::Module& module, const LoopProgram& program, Precision precision, int lanes, int native_width,
                  const ScratchPlan& plan)
     : module_(module),
       context_(module.getContext()),
@@ -23,6 +23,8 @@ Emitter::Emitter(llvm::Module& module, const LoopProgram& program, Precision pre
       plan_(plan),
       f64_(precision == Precision::kF64),
       lanes_(static_cast<unsigned>(lanes)),
+      native_width_(static_cast<unsigned>(native_width)),
+      width_(lanes_),
       real_(f64_ ? b_.getDoubleTy() : b_.getFloatTy()) {
   llvm::FastMathFlags flags;
   flags.setAllowContract(true);
@@ -75,7 +77,7 @@ Values Emitter::Loop(Val* begin, Val* end, std::int64_t step, const Values& carr
 
 // From here on the loop variable of `depth` is `counter`: what depended on the old one is forgotten.
 void Emitter::Enter(int depth, Val* counter) {
-  for (int c = 0; c < kCopies; ++c) {
+  for (int c = 0; c < kMostCopies; ++c) {
     for (std::size_t d = static_cast<std::size_t>(depth); d < copies_[c].memo.size(); ++d) copies_[c].memo[d].clear();
     if (c == 0 || depth != jam_depth_) copies_[c].vars[static_cast<std::size_t>(depth)] = counter;
   }
@@ -122,6 +124,7 @@ void Emitter::EmitStep(const Step& step) {
     roots_.push_back(s.index);
     roots_.push_back(s.value);
   }
+  if (EmitInVectors(step)) return;
   switch (step.kind) {
     case StepKind::kMap:
       Nest(step.outer, 0, step.level, {}, [&](const Values&) {
@@ -161,15 +164,14 @@ void Emitter::EmitFor(const Step& step) {
   Enter(step.level + 1, nullptr);
 }
 
-// Several outputs are accumulated side by side where the value is cheap: their sums are independent, and they share
-// what does not depend on the jammed variable.
-bool Emitter::WorthJamming(const Step& step) {
-  if (step.outer.empty() || step.outer.back() < kCopies || Count(step.inner) < 2) return false;
+// A small tree of fast operations.
+bool Emitter::IsCheap(std::int32_t root) {
+  constexpr int kLargest = 40;
   int nodes = 0;
   bool cheap = true;
   const auto visit = [&](auto&& self, std::int32_t e) -> void {
     const Expr& x = p_.at(e);
-    if (++nodes > 40) return;
+    if (++nodes > kLargest) return;
     if (x.kind == ExprKind::kOp) {
       static constexpr Op kCheap[] = {Op::kNeg,    Op::kAdd, Op::kSub, Op::kMul, Op::kDiv,
                                       Op::kSelect, Op::kMax, Op::kMin, Op::kAbs, Op::kToReal};
@@ -177,8 +179,31 @@ bool Emitter::WorthJamming(const Step& step) {
     }
     for (std::int32_t a : x.args) self(self, a);
   };
-  visit(visit, step.stores[0].value);
-  return cheap && nodes <= 40;
+  visit(visit, root);
+  return cheap && nodes <= kLargest;
+}
+
+// How many outputs are accumulated side by side: their sums are independent, and they share what does not depend on the
+// jammed variable. One where the value is not cheap. Where it is the product of an entry of a shared matrix and one
+// that varies, as many as the registers hold: each takes one instruction that reads the matrix, and all of them together
+// one read of the other factor.
+int Emitter::CopiesOf(const Step& step) {
+  constexpr int kFew = 4;
+  if (step.outer.empty() || step.outer.back() < kFew || Count(step.inner) < 2) return 1;
+  const Expr& value = p_.at(step.stores[0].value);
+  if (!IsCheap(step.stores[0].value)) return 1;
+  const auto loads = [&](std::size_t k) { return p_.at(value.args[k]).kind == ExprKind::kLoad; };
+  const bool product = value.kind == ExprKind::kOp && value.op == Op::kMul && loads(0) && loads(1) &&
+                       p_.at(value.args[0]).varies != p_.at(value.args[1]).varies;
+  if (lanes_ == 1 || !product) return kFew;
+  const std::int64_t n = step.outer.back();
+  const int most = lanes_ * EntryBytes(Elem::kReal) == 64 ? kMostCopies : kMostCopies / 2;
+  int best = kFew;
+  for (int c = kFew; c <= most; ++c) {  // the fewest passes, then the most even ones
+    const auto passes = [&](int copies) { return (n + copies - 1) / copies; };
+    if (passes(c) < passes(best)) best = c;
+  }
+  return best;
 }
 
 void Emitter::EmitReduce(const Step& step) {
@@ -207,7 +232,9 @@ void Emitter::EmitReduce(const Step& step) {
     }
     copy_ = 0;
   };
-  if (empty || !WorthJamming(step)) {
+  const int copies = empty ? 1 : CopiesOf(step);
+  if (copies == 1 && !empty && Splits(step)) return EmitSplit(step);
+  if (copies == 1) {
     Nest(step.outer, 0, step.level, {}, [&](const Values&) {
       accumulate();
       return Values{};
@@ -215,30 +242,78 @@ void Emitter::EmitReduce(const Step& step) {
     return;
   }
   const Shape around(step.outer.begin(), step.outer.end() - 1);
-  const std::int64_t n = step.outer.back(), whole = n / kCopies * kCopies;
+  const std::int64_t n = step.outer.back(), whole = n / copies * copies;
+  const auto jammed = [&](Val* i, int count) {
+    Enter(outer, i);
+    jam_depth_ = outer;
+    copies_used_ = count;
+    for (int c = 1; c < count; ++c) {
+      copies_[c].vars[static_cast<std::size_t>(outer)] = b_.CreateAdd(i, b_.getInt64(static_cast<std::uint64_t>(c)));
+    }
+    accumulate();
+    jam_depth_ = 1 << 20;
+    copies_used_ = 1;
+  };
   Nest(around, 0, step.level, {}, [&](const Values&) {
     Hoist(outer - 1);
-    Loop(b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(whole)), kCopies, {}, [&](Val* i, const Values&) {
-      Enter(outer, i);
-      jam_depth_ = outer;
-      copies_used_ = kCopies;
-      for (int c = 1; c < kCopies; ++c) {
-        copies_[c].vars[static_cast<std::size_t>(outer)] = b_.CreateAdd(i, b_.getInt64(static_cast<std::uint64_t>(c)));
-      }
-      accumulate();
-      jam_depth_ = 1 << 20;
-      copies_used_ = 1;
+    Loop(b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(whole)), copies, {}, [&](Val* i, const Values&) {
+      jammed(i, copies);
       return Values{};
     });
+    if (whole < n) jammed(b_.getInt64(static_cast<std::uint64_t>(whole)), static_cast<int>(n - whole));
     Enter(outer, nullptr);
-    if (whole == n) return Values{};
-    Loop(b_.getInt64(static_cast<std::uint64_t>(whole)), b_.getInt64(static_cast<std::uint64_t>(n)), 1, {},
-         [&](Val* i, const Values&) {
-           Enter(outer, i);
-           accumulate();
-           return Values{};
-         });
-    Enter(outer, nullptr);
+    return Values{};
+  });
+}
+
+// One output at a time, with partial results side by side along the last inner axis: a single one would wait for its own
+// latency in every step.
+bool Emitter::Splits(const Step& step) {
+  return !step.inner.empty() && step.inner.back() >= 2 * kParts && IsCheap(step.stores[0].value);
+}
+
+void Emitter::EmitSplit(const Step& step) {
+  const Store& s = step.stores[0];
+  const Elem elem = p_.buffers[static_cast<std::size_t>(s.buffer)].elem;
+  const int outer = step.level + static_cast<int>(step.outer.size());
+  const int depth = outer + static_cast<int>(step.inner.size());
+  const Shape around(step.inner.begin(), step.inner.end() - 1);
+  const std::int64_t n = step.inner.back(), whole = n / kParts * kParts;
+  const auto add = [&](Val* i, int count, const Values& now) {
+    Enter(depth, i);
+    jam_depth_ = depth;
+    copies_used_ = count;
+    Values next = now;
+    for (copy_ = 0; copy_ < count; ++copy_) {
+      if (copy_ > 0) {
+        Val* here = b_.CreateAdd(i, b_.getInt64(static_cast<std::uint64_t>(copy_)));
+        copies_[copy_].vars[static_cast<std::size_t>(depth)] = here;
+      }
+      Val*& acc = next[static_cast<std::size_t>(copy_)];
+      acc = Combine(step.op, elem, acc, EvalVarying(s.value, step.varies));
+    }
+    copy_ = 0;
+    jam_depth_ = 1 << 20;
+    copies_used_ = 1;
+    return next;
+  };
+  Nest(step.outer, 0, step.level, {}, [&](const Values&) {
+    const Values none(kParts, Identity(step.op, elem, step.varies));
+    Values acc = Nest(around, 0, outer, none, [&](const Values& now) {
+      Hoist(depth - 1);
+      Values next = Loop(b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(whole)), kParts, now,
+                         [&](Val* i, const Values& carried) { return add(i, kParts, carried); });
+      if (whole < n) next = add(b_.getInt64(static_cast<std::uint64_t>(whole)), static_cast<int>(n - whole), next);
+      Enter(depth, nullptr);
+      return next;
+    });
+    for (int half = kParts / 2; half > 0; half /= 2) {
+      for (int k = 0; k < half; ++k) {
+        acc[static_cast<std::size_t>(k)] = Combine(step.op, elem, acc[static_cast<std::size_t>(k)],
+                                                   acc[static_cast<std::size_t>(k + half)]);
+      }
+    }
+    StoreTo(s.buffer, Eval(s.index), acc[0]);
     return Values{};
   });
 }
@@ -396,9 +471,9 @@ void Emitter::Run() {
 }
 
 std::unique_ptr<llvm::Module> EmitKernel(llvm::LLVMContext& context, const LoopProgram& program, Precision precision,
-                                         int lanes, const ScratchPlan& plan) {
+                                         int lanes, int native_width, const ScratchPlan& plan) {
   auto module = std::make_unique<llvm::Module>("amo", context);
-  Emitter(*module, program, precision, lanes, plan).Run();
+  Emitter(*module, program, precision, lanes, native_width, plan).Run();
   return module;
 }
 

@@ -15,7 +15,7 @@
 
 // Loop program to LLVM IR: `amo_prepare` and `amo_kernel`, with the signatures of PrepareFunction and KernelFunction. `lanes` instances (a power
 // of two) are worked on at once: their entries lie side by side in scratch ([entry][lane]), where a tile of inputs is
-// brought first.
+// brought first. With lanes = 1, vectors of `native_width` reals run along the problem's own axes where these allow it.
 namespace amo::compiler {
 
 inline constexpr const char *kPrepareSymbol = "amo_prepare", *kKernelSymbol = "amo_kernel";
@@ -29,7 +29,7 @@ struct ScratchPlan {
 ScratchPlan PlanScratch(const LoopProgram& program, Precision precision, int lanes);
 
 std::unique_ptr<llvm::Module> EmitKernel(llvm::LLVMContext& context, const LoopProgram& program, Precision precision,
-                                         int lanes, const ScratchPlan& plan);
+                                         int lanes, int native_width, const ScratchPlan& plan);
 
 }  // namespace amo::compiler
 

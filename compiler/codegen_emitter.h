@@ -5,20 +5,24 @@
 #include <llvm/IR/IRBuilder.h>
 
 #include <functional>
+#include <optional>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "compiler/codegen.h"
 #include "compiler/vector_math.h"
 
-// The state of one emission. What does not vary by instance is a scalar, everything else a vector of `lanes`.
+// The state of one emission. What does not vary by instance is a scalar, everything else a vector of `lanes`; in the
+// form for one instance (lanes = 1) vectors run along an axis of the problem instead, where one fits.
 namespace amo::compiler {
 
 using Values = std::vector<llvm::Value*>;
 
 class Emitter {
  public:
-  Emitter(llvm::Module& module, const LoopProgram& program, Precision precision, int lanes, const ScratchPlan& plan);
+  Emitter(llvm::Module& module, const LoopProgram& program, Precision precision, int lanes, int native_width,
+          const ScratchPlan& plan);
   void Run();
 
  private:
@@ -47,7 +51,23 @@ class Emitter {
   void EmitSort(const Step& step);
   llvm::Value* Combine(Op op, Elem elem, llvm::Value* acc, llvm::Value* value);
   llvm::Value* Identity(Op op, Elem elem, bool varies);
-  bool WorthJamming(const Step& step);
+  bool IsCheap(std::int32_t root);
+  int CopiesOf(const Step& step);
+  bool Splits(const Step& step);
+  void EmitSplit(const Step& step);
+
+  // Vectors along an axis, in the form for one instance (codegen_row.cc).
+  using Wide = std::function<Values(const Values&)>;
+  bool EmitInVectors(const Step& step);
+  void EmitAlongOutputs(const Step& step, int depth, unsigned width);
+  void EmitAlongSum(const Step& step, int depth, unsigned width);
+  std::int64_t WideLoop(int depth, unsigned width, int copies, std::int64_t begin, std::int64_t end, Values& acc,
+                        const Wide& body);
+  Values InCopies(const std::function<llvm::Value*(std::size_t)>& value);
+  unsigned WidthAlong(const Step& step, int depth, bool stored) const;
+  std::optional<std::int64_t> StrideOf(std::int32_t e, int depth) const;
+  bool DependsOn(std::int32_t e, int depth) const;
+  bool GoesInVectors(std::int32_t e, int depth) const;
 
   // Between rows in the caller's memory and tiles (codegen_tile.cc).
   void TileIn(llvm::Value* tile, llvm::Value* last);
@@ -76,7 +96,7 @@ class Emitter {
   llvm::Type* MemoryType(Elem elem);
   bool InLanes(const Buffer& b) const { return b.varies && lanes_ > 1; }
   llvm::Value* Address(int buffer, llvm::Value* index);
-  llvm::Value* Load(int buffer, llvm::Value* index);
+  llvm::Value* Load(int buffer, llvm::Value* index, bool row = false);
   void StoreTo(int buffer, llvm::Value* index, llvm::Value* value);
   std::int64_t EntryBytes(Elem elem);
 
@@ -87,6 +107,9 @@ class Emitter {
   const ScratchPlan& plan_;
   bool f64_;
   unsigned lanes_;
+  unsigned native_width_;          // entries of a machine's vector
+  unsigned width_;                 // of the vectors that are made now
+  int wide_depth_ = -1;            // the loop variable that the vectors run along, in the form for one instance
   llvm::Type* real_;
   llvm::Function* function_ = nullptr;
   Values base_;  // of each buffer
@@ -94,12 +117,12 @@ class Emitter {
 
   // Loop variables by depth, and the values of expressions by the deepest loop variable in them; both for each copy of
   // a jammed loop. Levels above the jammed one belong to copy 0.
-  static constexpr int kCopies = 4;
+  static constexpr int kMostCopies = 16, kParts = 4;
   struct Copy {
     Values vars;
     std::vector<std::unordered_map<std::int32_t, llvm::Value*>> memo;
   };
-  Copy copies_[kCopies];
+  Copy copies_[kMostCopies];
   int copy_ = 0;
   int copies_used_ = 1;
   int jam_depth_ = 1 << 20;

@@ -36,7 +36,7 @@ std::int64_t Emitter::EntryBytes(Elem elem) {
   return 8;
 }
 
-Val* Emitter::Splat(Val* v) { return lanes_ > 1 && !IsVector(v) ? b_.CreateVectorSplat(lanes_, v) : v; }
+Val* Emitter::Splat(Val* v) { return width_ > 1 && !IsVector(v) ? b_.CreateVectorSplat(width_, v) : v; }
 
 Val* Emitter::Like(Val* v, Val* other) { return IsVector(other) ? Splat(v) : v; }
 
@@ -56,13 +56,16 @@ Val* Emitter::Address(int buffer, Val* index) {
   return b_.CreateGEP(type, base, index);
 }
 
-Val* Emitter::Load(int buffer, Val* index) {
+// `row`: the entries from `index` on that lie side by side, as a vector.
+Val* Emitter::Load(int buffer, Val* index, bool row) {
   const Buffer& b = p_.buffers[static_cast<std::size_t>(buffer)];
   Val* at = Address(buffer, index);
   llvm::Type* type = MemoryType(b.elem);
   const auto bytes = static_cast<std::uint64_t>(EntryBytes(b.elem));
   Val* v;
-  if (IsVector(at)) {
+  if (row) {
+    v = b_.CreateAlignedLoad(llvm::FixedVectorType::get(type, width_), at, llvm::Align(bytes));
+  } else if (IsVector(at)) {
     v = b_.CreateMaskedGather(llvm::FixedVectorType::get(type, lanes_), at, llvm::Align(bytes));
   } else if (InLanes(b)) {
     const llvm::Align align(std::min<std::uint64_t>(64, bytes * lanes_));
@@ -81,7 +84,7 @@ void Emitter::StoreTo(int buffer, Val* index, Val* value) {
   if (InLanes(b)) value = Splat(value);
   if (b.elem == Elem::kBool) {
     llvm::Type* type = b_.getInt8Ty();
-    if (IsVector(value)) type = llvm::FixedVectorType::get(type, lanes_);
+    if (IsVector(value)) type = llvm::FixedVectorType::get(type, width_);
     value = b_.CreateZExt(value, type);
   }
   if (IsVector(at)) {
@@ -117,7 +120,7 @@ Val* Emitter::Compute(const Expr& e) {
     case ExprKind::kOp:
       return Apply(e);
     case ExprKind::kLoad:
-      return Load(static_cast<int>(e.lo), Eval(e.args[0]));
+      return Load(static_cast<int>(e.lo), Eval(e.args[0]), wide_depth_ > 0 && DependsOn(e.args[0], wide_depth_));
     case ExprKind::kIndexAdd: {
       Val *x = Eval(e.args[0]), *y = Eval(e.args[1]);
       return b_.CreateAdd(Like(x, y), Like(y, x));
@@ -183,7 +186,7 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
                                : llvm::ConstantInt::getSigned(x->getType(), static_cast<std::int64_t>(v));
   };
   const auto sized = [&](llvm::Type* t) -> llvm::Type* {
-    return IsVector(x) ? llvm::FixedVectorType::get(t, lanes_) : t;
+    return IsVector(x) ? llvm::FixedVectorType::get(t, width_) : t;
   };
   switch (op) {
     case Op::kNeg:

@@ -17,10 +17,11 @@
 namespace amo::compiler {
 namespace {
 
+int NativeWidth(Precision precision) { return TheHost().vector_bytes / (precision == Precision::kF64 ? 8 : 4); }
+
 int LanesOf(const KernelOptions& options) {
   AMO_CHECK(options.lanes == 0 || std::has_single_bit(static_cast<unsigned>(options.lanes)), "(lanes)");
-  if (options.lanes > 0) return options.lanes;
-  return TheHost().vector_bytes / (options.precision == Precision::kF64 ? 8 : 4);
+  return options.lanes > 0 ? options.lanes : NativeWidth(options.precision);
 }
 
 struct Built {
@@ -33,7 +34,7 @@ Built Build(const Function& function, const KernelOptions& options) {
   const LoopProgram program = Lower(function);
   const int lanes = LanesOf(options);
   Built built{std::make_unique<llvm::LLVMContext>(), nullptr, PlanScratch(program, options.precision, lanes)};
-  built.module = EmitKernel(*built.context, program, options.precision, lanes, built.plan);
+  built.module = EmitKernel(*built.context, program, options.precision, lanes, NativeWidth(options.precision), built.plan);
   SetTarget(*built.module);
   return built;
 }

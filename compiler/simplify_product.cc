@@ -96,12 +96,13 @@ std::optional<Value> ScalarTimes(Builder& b, Value scalar, Value v, const Labels
   return b.Mul(b.Fill(scalar, shape), b.Broadcast(v, order, shape));
 }
 
-// A product with a symmetric matrix: that one first, its summed axis last, so that equal products are one node.
+// A product with a symmetric matrix: that one first, its summed axis first, so that equal products are one node and its
+// rows are read along the product's entries.
 std::optional<Value> Ordered(Builder& b, Product p) {
   Product q = p;
   if (!IsSymmetric(b, p.a) && IsSymmetric(b, p.b)) std::swap(q.a, q.b), std::swap(q.la, q.lb);
   if (!IsSymmetric(b, q.a)) return std::nullopt;
-  if (!Has(q.lo, q.la[0]) && Has(q.lo, q.la[1])) std::swap(q.la[0], q.la[1]);
+  if (Has(q.lo, q.la[0]) && !Has(q.lo, q.la[1])) std::swap(q.la[0], q.la[1]);
   if (q.a == p.a && q.la == p.la) return std::nullopt;
   return Make(b, q);
 }
@@ -119,7 +120,7 @@ std::optional<Value> Quadratic(Builder& b, const Product& p) {
     const Value matrix = inner.a;
     if (IsSymmetric(b, matrix) || !IsShared(b, matrix) || IsShared(b, y)) continue;
     const Value symmetric = b.Add(matrix, b.Broadcast(matrix, {1, 0}, b.shape(matrix)));
-    return b.Mul(b.Number(0.5), b.Dot(b.Dot(symmetric, y, {0, 1}, {1}, {0}), y, {0}, {0}, {}));
+    return b.Mul(b.Number(0.5), b.Dot(b.Dot(symmetric, y, {0, 1}, {0}, {1}), y, {0}, {0}, {}));
   }
   return std::nullopt;
 }
