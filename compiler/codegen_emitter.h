@@ -67,7 +67,8 @@ class Emitter {
   unsigned WidthAlong(const Step& step, int depth, bool stored) const;
   std::optional<std::int64_t> StrideOf(std::int32_t e, int depth) const;
   bool DependsOn(std::int32_t e, int depth) const;
-  bool GoesInVectors(std::int32_t e, int depth) const;
+  bool GoesInVectors(std::int32_t e, int depth, bool gather) const;
+  bool IsSlow(std::int32_t e) const;
 
   // Between rows in the caller's memory and tiles (codegen_tile.cc).
   void TileIn(llvm::Value* tile, llvm::Value* last);
@@ -96,7 +97,7 @@ class Emitter {
   llvm::Type* MemoryType(Elem elem);
   bool InLanes(const Buffer& b) const { return b.varies && lanes_ > 1; }
   llvm::Value* Address(int buffer, llvm::Value* index);
-  llvm::Value* Load(int buffer, llvm::Value* index, bool row = false);
+  llvm::Value* Load(int buffer, llvm::Value* index, std::int64_t stride = 0);
   void StoreTo(int buffer, llvm::Value* index, llvm::Value* value);
   std::int64_t EntryBytes(Elem elem);
 

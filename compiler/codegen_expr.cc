@@ -56,14 +56,20 @@ Val* Emitter::Address(int buffer, Val* index) {
   return b_.CreateGEP(type, base, index);
 }
 
-// `row`: the entries from `index` on that lie side by side, as a vector.
-Val* Emitter::Load(int buffer, Val* index, bool row) {
+// `stride`, where it is not 0: as many entries as a vector has, from `index` on, so far from each other.
+Val* Emitter::Load(int buffer, Val* index, std::int64_t stride) {
   const Buffer& b = p_.buffers[static_cast<std::size_t>(buffer)];
   Val* at = Address(buffer, index);
   llvm::Type* type = MemoryType(b.elem);
   const auto bytes = static_cast<std::uint64_t>(EntryBytes(b.elem));
   Val* v;
-  if (row) {
+  if (stride > 1 || stride < 0) {
+    v = llvm::PoisonValue::get(llvm::FixedVectorType::get(type, width_));
+    for (unsigned l = 0; l < width_; ++l) {
+      Val* entry = b_.CreateGEP(type, at, b_.getInt64(static_cast<std::uint64_t>(stride * l)));
+      v = b_.CreateInsertElement(v, b_.CreateAlignedLoad(type, entry, llvm::Align(bytes)), l);
+    }
+  } else if (stride == 1) {
     v = b_.CreateAlignedLoad(llvm::FixedVectorType::get(type, width_), at, llvm::Align(bytes));
   } else if (IsVector(at)) {
     v = b_.CreateMaskedGather(llvm::FixedVectorType::get(type, lanes_), at, llvm::Align(bytes));
@@ -120,7 +126,8 @@ Val* Emitter::Compute(const Expr& e) {
     case ExprKind::kOp:
       return Apply(e);
     case ExprKind::kLoad:
-      return Load(static_cast<int>(e.lo), Eval(e.args[0]), wide_depth_ > 0 && DependsOn(e.args[0], wide_depth_));
+      return Load(static_cast<int>(e.lo), Eval(e.args[0]),
+                  wide_depth_ > 0 ? StrideOf(e.args[0], wide_depth_).value_or(0) : 0);
     case ExprKind::kIndexAdd: {
       Val *x = Eval(e.args[0]), *y = Eval(e.args[1]);
       return b_.CreateAdd(Like(x, y), Like(y, x));

@@ -58,16 +58,28 @@ bool Emitter::DependsOn(std::int32_t e, int depth) const {
   return std::any_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return DependsOn(a, depth); });
 }
 
-// Whether a value can be computed for neighbours along a depth: the variable stands in indices of stride 1 only.
-bool Emitter::GoesInVectors(std::int32_t e, int depth) const {
+// Whether a value has an operation that takes longer than gathering its operands one by one.
+bool Emitter::IsSlow(std::int32_t e) const {
+  const Expr& x = p_.at(e);
+  if (x.kind == ExprKind::kOp && x.elem == Elem::kReal) {
+    static constexpr Op kFast[] = {Op::kNeg, Op::kAdd, Op::kSub, Op::kMul, Op::kSelect,
+                                   Op::kMax, Op::kMin, Op::kAbs, Op::kToReal};
+    if (std::find(std::begin(kFast), std::end(kFast), x.op) == std::end(kFast)) return true;
+  }
+  return x.kind != ExprKind::kLoad && std::any_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return IsSlow(a); });
+}
+
+// Whether a value can be computed for neighbours along a depth: the variable stands in indices of stride 1 only, or of
+// any constant stride where entries may be gathered.
+bool Emitter::GoesInVectors(std::int32_t e, int depth, bool gather) const {
   const Expr& x = p_.at(e);
   if (!DependsOn(e, depth)) return true;
   switch (x.kind) {
     case ExprKind::kLoad:
-      return x.elem != Elem::kInt && StrideOf(x.args[0], depth) == 1;
+      return x.elem != Elem::kInt && (StrideOf(x.args[0], depth) == 1 || (gather && StrideOf(x.args[0], depth)));
     case ExprKind::kOp:
       return x.elem != Elem::kInt &&
-             std::all_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return GoesInVectors(a, depth); });
+             std::all_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return GoesInVectors(a, depth, gather); });
     case ExprKind::kConst:
     case ExprKind::kVar:
     case ExprKind::kIndexAdd:
@@ -85,7 +97,7 @@ bool Emitter::GoesInVectors(std::int32_t e, int depth) const {
 unsigned Emitter::WidthAlong(const Step& step, int depth, bool stored) const {
   if (depth <= step.level) return 1;
   for (const Store& s : step.stores) {
-    if (!GoesInVectors(s.value, depth) || p_.buffers[static_cast<std::size_t>(s.buffer)].elem == Elem::kInt) return 1;
+    if (!GoesInVectors(s.value, depth, IsSlow(s.value)) || p_.buffers[static_cast<std::size_t>(s.buffer)].elem == Elem::kInt) return 1;
     if (stored && StrideOf(s.index, depth) != 1) return 1;
     // What the step writes it reads at the same place only.
     const auto clashes = [&](auto&& self, std::int32_t e) -> bool {

@@ -46,7 +46,7 @@ class Maker {
   int Below(int n) { return static_cast<int>(random_() % static_cast<std::uint64_t>(n)); }
 
   Shape RandomShape() {
-    static constexpr std::int64_t kExtents[] = {1, 2, 3, 4, 5, 7};
+    static constexpr std::int64_t kExtents[] = {1, 2, 3, 4, 5, 7, 9, 18};
     Shape s(static_cast<std::size_t>(Below(4)));
     for (std::int64_t& d : s) d = kExtents[Below(static_cast<int>(std::size(kExtents)))];
     return s;
