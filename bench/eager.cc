@@ -39,6 +39,24 @@ Tensor Sphere(const Values& v) {
   return -0.5 * at::logsumexp((d * d * 0.5 + v.at("alpha")) * -2, {1});
 }
 
+Tensor CartCost(const std::vector<Tensor>& s) {
+  return s[0] * s[0] + 0.1 * s[1] * s[1] + 2 * (1 - s[2].cos()) + 0.1 * s[3] * s[3];
+}
+
+Tensor Cartpole(const Values& v) {
+  std::vector<Tensor> s = v.at("s0").unbind(1);
+  const Tensor& u = v.at("u");
+  Tensor total = (u * u).sum(1) * 0.01;
+  for (std::int64_t t = 0; t < u.size(1); ++t) {
+    total = total + CartCost(s);
+    const Tensor sin = s[2].sin(), cos = s[2].cos();
+    const Tensor push = (u.select(1, t) + 0.05 * s[3] * s[3] * sin) / 1.1;
+    const Tensor turn = (9.8 * sin - cos * push) / (0.5 * (4.0 / 3 - cos * cos * (0.1 / 1.1)));
+    s = {s[0] + 0.05 * s[1], s[1] + 0.05 * (push - 0.05 / 1.1 * turn * cos), s[2] + 0.05 * s[3], s[3] + 0.05 * turn};
+  }
+  return total + 10 * CartCost(s);
+}
+
 Tensor Lasso(const Values& v) {
   const Tensor r = v.at("y").matmul(v.at("A").t()) - v.at("b");
   return (r * r).sum(1) * 0.5 + v.at("y").abs().sum(1) * 0.1;
@@ -58,7 +76,7 @@ constexpr Eager kRows[] = {
     {"quad16", kAny, Quad},           {"quad64", kAny, Quad},          {"lse32", kAny, LogSumExp},
     {"rosen10", kAny, Rosenbrock},    {"trig16", kAny, Trig},          {"sphere", kAny, Sphere},
     {"lasso50x100", kAny, Lasso},     {"portfolio50", kAny, Portfolio}, {"ot196", 1024, Transport},
-    {"chain200", kAny, Rosenbrock},   {"chain1000", kAny, Rosenbrock}, {"chain10000", kAny, Rosenbrock},
+    {"cartpole20", kAny, Cartpole},   {"chain200", kAny, Rosenbrock},   {"chain1000", kAny, Rosenbrock}, {"chain10000", kAny, Rosenbrock},
 };
 
 }  // namespace

@@ -44,7 +44,14 @@ def derived(case, formula, xp, grads, jvp):
 def jax_forms(case, f):
     import jax
     import jax.numpy as jnp
-    xp = SimpleNamespace(sin=jnp.sin, cos=jnp.cos, abs=jnp.abs, arctan2=jnp.arctan2, permute=jnp.transpose,
+
+    def scan(step, cost, s, us):
+        def body(s, u):
+            return tuple(step(s, u)), cost(s)
+        last, costs = jax.lax.scan(body, tuple(s), us)
+        return last, costs.sum()
+
+    xp = SimpleNamespace(scan=scan, sin=jnp.sin, cos=jnp.cos, abs=jnp.abs, arctan2=jnp.arctan2, permute=jnp.transpose,
                          arange=jnp.arange, logsumexp=jax.nn.logsumexp,
                          norm=lambda x, axis: jnp.linalg.norm(x, axis=axis),
                          eye=lambda n, like: jnp.eye(n, dtype=like.dtype),

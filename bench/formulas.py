@@ -58,10 +58,40 @@ def potts_by(fields):
 potts_product = potts_by(lambda xp, t, x, ms: (x.reshape(64, 40) @ t.reshape(40, 40)).reshape(64, 10, 4))
 potts_gather = potts_by(lambda xp, t, x, ms: t[xp.arange(10)[None, :], ms].sum(1))
 
+def cart(sin, cos, s, u):
+    push = (u + 0.05 * s[3] ** 2 * sin(s[2])) / 1.1
+    turn = (9.8 * sin(s[2]) - cos(s[2]) * push) / (0.5 * (4 / 3 - 0.1 * cos(s[2]) ** 2 / 1.1))
+    return [s[0] + 0.05 * s[1], s[1] + 0.05 * (push - 0.05 * turn * cos(s[2]) / 1.1), s[2] + 0.05 * s[3], s[3] + 0.05 * turn]
+
+
+def cart_cost(cos, s):
+    return s[0] ** 2 + 0.1 * s[1] ** 2 + 2 * (1 - cos(s[2])) + 0.1 * s[3] ** 2
+
+
+def cartpole_by(scan):
+    def value(xp, v):
+        first = (v.s0[0], v.s0[1], v.s0[2], v.s0[3])
+        last, costs = scan(xp)(lambda s, u: cart(xp.sin, xp.cos, s, u), lambda s: cart_cost(xp.cos, s), first, v.u)
+        return costs + 0.01 * (v.u * v.u).sum() + 10 * cart_cost(xp.cos, last)
+    return value
+
+
+def unrolled(step, cost, s, us):
+    total = 0
+    for k in range(20):
+        total = total + cost(s)
+        s = step(s, us[k])
+    return s, total
+
+
+cartpole_unrolled = cartpole_by(lambda xp: unrolled)
+cartpole_scan = cartpole_by(lambda xp: xp.scan)
+
 WRITTEN = {
     "quad16": [quad], "quad64": [quad], "lse32": [lse], "rosen10": [rosenbrock], "trig16": [trig], "sphere": [sphere],
     "lasso50x100": [lasso], "portfolio50": [portfolio], "ot196": [transport], "potts": [potts_product, potts_gather],
     "chain200": [rosenbrock], "chain1000": [rosenbrock], "chain10000": [rosenbrock],
+    "cartpole20": [cartpole_unrolled, cartpole_scan],
 }
 CHUNKED = ("ot196", "potts")  # in parts of 1024 instances: a batch of 16,384 would need gigabytes for intermediates
 
@@ -88,6 +118,12 @@ def ca_sphere(ca, v):
 
 def ca_lasso(ca, v):
     return 0.5 * ca.sumsqr(v.A @ v.y - v.b) + 0.1 * ca.sum1(ca.fabs(v.y))
+
+
+def ca_cartpole(ca, v):
+    first = [v.s0[k] for k in range(4)]
+    last, costs = unrolled(lambda s, u: cart(ca.sin, ca.cos, s, u), lambda s: cart_cost(ca.cos, s), first, v.u)
+    return costs + 0.01 * ca.sumsqr(v.u) + 10 * cart_cost(ca.cos, last)
 
 
 def ca_portfolio(ca, v):
@@ -124,7 +160,7 @@ CASADI = {
     "trig16": [(lambda ca, v: ca.dot(ca.sin(v.y), ca.cos(v.x + v.y)), BOTH)], "sphere": [(ca_sphere, BOTH)],
     "lasso50x100": [(ca_lasso, BOTH)], "portfolio50": [(ca_portfolio, BOTH)], "ot196": [(ca_transport, ["MX"])],
     "potts": [(ca_potts, ["MX"])], "chain200": [(ca_rosenbrock, BOTH)], "chain1000": [(ca_rosenbrock, BOTH)],
-    "chain10000": [(ca_rosenbrock, ["MX"])],
+    "chain10000": [(ca_rosenbrock, ["MX"])], "cartpole20": [(ca_cartpole, BOTH)],
 }
 
 

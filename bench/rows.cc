@@ -30,6 +30,7 @@ const std::vector<Row> kRows = {
     {"rosen10", "rosen10"},
     {"trig16", "trig16"},
     {"sphere", "sphere"},
+    {"cartpole20", "cartpole20"},
     {"lasso50x100", "lasso50x100"},
     {"portfolio50", "portfolio50"},
     {"ot196", "ot196", "", false, 0, 0.1},
@@ -40,6 +41,7 @@ const std::vector<Row> kRows = {
     {"quad16.hvp", "quad16", "", true},
     {"quad64.hvp", "quad64", "", true},
     {"rosen10.hvp", "rosen10", "", true},
+    {"cartpole20.hvp", "cartpole20", "", true},
 };
 
 }  // namespace

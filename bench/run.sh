@@ -20,8 +20,8 @@ if [[ ! $program ]]; then
   program=$(bazel info --config=opt bazel-bin 2> /dev/null)/bench/kernels
 fi
 kernels=("$@")
-(($#)) || kernels=(quad16 quad64 lse32 rosen10 trig16 sphere lasso50x100 portfolio50 ot196 potts
-  chain200 chain1000 chain10000 quad16.hvp quad64.hvp rosen10.hvp)
+(($#)) || kernels=(quad16 quad64 lse32 rosen10 trig16 sphere cartpole20 lasso50x100 portfolio50 ot196 potts
+  chain200 chain1000 chain10000 quad16.hvp quad64.hvp rosen10.hvp cartpole20.hvp)
 
 # The last processors that we may use: the first one more often serves interrupts.
 pin() { # pin COUNT COMMAND ...

@@ -60,7 +60,6 @@ def print_precision(ours, peers, precision, by):
                 if not name.endswith(".hvp"):
                     by_kernel.setdefault(name, {})[batch] = (ratio, call)
             line([name, batch] + [cell(times, c, by) for c in ("lanes", "one", "call") + PEERS] + ratios)
-    print("cartpole20: not among the kernels yet")
     print("peers that ran: %s" % (", ".join(p for p in PEERS if p in seen) or "none"))
     for batches in (["1"], ["1024", "16384"]):
         # In two steps, so that every kernel counts once.
