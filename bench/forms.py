@@ -45,6 +45,7 @@ def jax_forms(case, f):
     import jax
     import jax.numpy as jnp
 
+    # Not unrolled: XLA then computes the states again and again, for a thousand times the time.
     def scan(step, cost, s, us):
         def body(s, u):
             return tuple(step(s, u)), cost(s)
@@ -79,7 +80,7 @@ def jax_forms(case, f):
 def torch_forms(case, f):
     import torch
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    xp = SimpleNamespace(sin=torch.sin, cos=torch.cos, abs=torch.abs, arctan2=torch.arctan2, permute=torch.permute,
+    xp = SimpleNamespace(scan=f.unrolled, sin=torch.sin, cos=torch.cos, abs=torch.abs, arctan2=torch.arctan2, permute=torch.permute,
                          logsumexp=torch.logsumexp, norm=lambda x, axis: (x * x).sum(axis).sqrt(),
                          eye=lambda n, like: torch.eye(n, dtype=like.dtype),
                          one_hot=lambda x, n, like: (x[..., None] == torch.arange(n)).to(like.dtype))

@@ -68,12 +68,10 @@ def cart_cost(cos, s):
     return s[0] ** 2 + 0.1 * s[1] ** 2 + 2 * (1 - cos(s[2])) + 0.1 * s[3] ** 2
 
 
-def cartpole_by(scan):
-    def value(xp, v):
-        first = (v.s0[0], v.s0[1], v.s0[2], v.s0[3])
-        last, costs = scan(xp)(lambda s, u: cart(xp.sin, xp.cos, s, u), lambda s: cart_cost(xp.cos, s), first, v.u)
-        return costs + 0.01 * (v.u * v.u).sum() + 10 * cart_cost(xp.cos, last)
-    return value
+def cartpole(xp, v):
+    first = (v.s0[0], v.s0[1], v.s0[2], v.s0[3])
+    last, costs = xp.scan(lambda s, u: cart(xp.sin, xp.cos, s, u), lambda s: cart_cost(xp.cos, s), first, v.u)
+    return costs + 0.01 * (v.u * v.u).sum() + 10 * cart_cost(xp.cos, last)
 
 
 def unrolled(step, cost, s, us):
@@ -84,14 +82,11 @@ def unrolled(step, cost, s, us):
     return s, total
 
 
-cartpole_unrolled = cartpole_by(lambda xp: unrolled)
-cartpole_scan = cartpole_by(lambda xp: xp.scan)
-
 WRITTEN = {
     "quad16": [quad], "quad64": [quad], "lse32": [lse], "rosen10": [rosenbrock], "trig16": [trig], "sphere": [sphere],
     "lasso50x100": [lasso], "portfolio50": [portfolio], "ot196": [transport], "potts": [potts_product, potts_gather],
     "chain200": [rosenbrock], "chain1000": [rosenbrock], "chain10000": [rosenbrock],
-    "cartpole20": [cartpole_unrolled, cartpole_scan],
+    "cartpole20": [cartpole],
 }
 CHUNKED = ("ot196", "potts")  # in parts of 1024 instances: a batch of 16,384 would need gigabytes for intermediates
 
