@@ -12,6 +12,7 @@
 #include "runtime/cli/command.h"
 #include "runtime/cli/command_line.h"
 #include "runtime/cli/exit_code.h"
+#include "runtime/cli/explain_cost.h"
 #include "runtime/cli/front.h"
 #include "runtime/cli/terminal.h"
 
@@ -167,13 +168,15 @@ int UnknownSubject(const CLI::App& app, const std::string& word) {
 
 int RunExplain(const Arguments& arguments) {
   ProgramChoice choice;
-  bool json = false, codes = false;
+  bool json = false, codes = false, cost = false, f32 = false;
   const auto app = MakeCommandLine(
       "explain", "Tells what a program means to amo, or what a diagnostic code means.",
       "amo explain portfolio.amo\n  amo explain shape-mismatch");
   AddProgramOptions(*app, choice);
   app->get_option("FILE")->required(false)->description("a program, or a diagnostic code");
   app->add_flag("--codes", codes, "lists every diagnostic code");
+  const auto costs = app->add_flag("--cost", cost, "what the objective and its derivatives cost: counted, predicted, measured");
+  app->add_flag("--f32", f32, "--cost: for 32 bit numbers")->needs(costs);
   app->add_flag("--json", json, "the answer as JSON on standard output");
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;
 
@@ -194,12 +197,16 @@ int RunExplain(const Arguments& arguments) {
 
   Front front;
   const int code = ReadProgram(choice, Stage::kBuild, front);
+  const auto precision = f32 ? compiler::Precision::kF32 : compiler::Precision::kF64;
   if (json) {
-    Print(ToText(ProgramJson(choice, front, code)));
+    Json program = ProgramJson(choice, front, code);
+    if (cost && code == kOk) program["cost"] = CostJson(front.built, precision);
+    Print(ToText(program));
     return code;
   }
   Report(front);
-  if (code == kOk) Print(ProgramText(front));
+  if (code != kOk) return code;
+  Print(cost ? CostText(CostJson(front.built, precision)) : ProgramText(front));
   return code;
 }
 

@@ -310,6 +310,24 @@ class Explain(Cli):
         self.assertIn({"name": "x", "type": "real[7]", "per": "instance"}, objective["inputs"])
         self.assertEqual(objective["outputs"], [{"name": "objective", "type": "real"}])
 
+    def test_cost(self):
+        file = self.file("quad.amo", "amo 1\nproblem quad\ndim n = 8\ndata A : real[n, n] ~ normal(0, 1)\n"
+                         "context x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize y' * A * y + sum(exp(x .* y))\n")
+        for flags in [[], ["--f32"]]:
+            cost = json.loads(self.expect(OK, "explain", file, "--cost", "--json", *flags).stdout)["cost"]
+            self.assertEqual([row["name"] for row in cost[:3]], ["objective", "gradient", "hessian"])
+            gradient = cost[1]
+            self.assertEqual(gradient["work"]["functions"], 8)
+            self.assertEqual(gradient["prepared"]["arithmetic"], 64)
+            self.assertGreaterEqual(gradient["work"]["arithmetic"], 2 * 64)
+            self.assertLess(gradient["work"]["arithmetic"], 4 * 64)
+            self.assertEqual(gradient["bytes"], (8 + 8 + 1 + 8) * (4 if flags else 8))
+            for row in cost:
+                for key in ["predicted_ns", "measured_ns", "measured_one_ns"]:
+                    self.assertGreater(row[key], 0)
+        self.expect(OK, "explain", file, "--cost", out=r"gradient +\d+ +0 +8 ")
+        self.expect(USAGE, "explain", file, "--f32", err="--cost")
+
     def test_what_cannot_be_built_is_left_out(self):
         rows = 'data rows from "none.npz"\nhidden r from rows\n'
         text = GOOD.replace("context", rows + "context").replace("~ normal(0, 1)", "= r.b")
