@@ -63,7 +63,7 @@ std::optional<CachedObject> ReadCache(const std::string& folder, const std::stri
   int version = 0;
   std::uint64_t size = 0;
   CachedObject found;
-  words >> magic >> version >> file_key >> found.shared_bytes >> found.scratch_bytes >> size >> sum;
+  words >> magic >> version >> file_key >> found.shared_bytes >> found.scratch_bytes >> found.lanes >> size >> sum;
   if (!words || magic != "amo-kernel" || version != kCacheVersion || file_key != key) return std::nullopt;
   found.object.assign(std::istreambuf_iterator<char>(in), {});
   if (found.object.size() != size || Sha256(found.object) != sum) return std::nullopt;
@@ -78,8 +78,8 @@ void WriteCache(const std::string& folder, const std::string& key, const CachedO
   const std::filesystem::path draft = file.string() + fmt::format(".{}.{}", ::getpid(), counter++);
   {
     std::ofstream out(draft, std::ios::binary);
-    out << fmt::format("amo-kernel {} {} {} {} {} {}\n", kCacheVersion, key, object.shared_bytes, object.scratch_bytes,
-                       object.object.size(), Sha256(object.object))
+    out << fmt::format("amo-kernel {} {} {} {} {} {} {}\n", kCacheVersion, key, object.shared_bytes,
+                       object.scratch_bytes, object.lanes, object.object.size(), Sha256(object.object))
         << object.object;
     out.close();
     if (!out) {

@@ -13,14 +13,15 @@
 namespace amo::compiler {
 
 // Raised by every change of the generated code or of the file's form.
-inline constexpr int kCacheVersion = 4;
+inline constexpr int kCacheVersion = 5;
 
 struct CachedObject {
   std::string object;
   std::uint64_t shared_bytes = 0, scratch_bytes = 0;
+  int lanes = 1;
 };
 
-// SHA-256, in hexadecimal, of the function, the precision, the lanes, the machine and the compiler.
+// SHA-256, in hexadecimal, of the function, the precision, the lanes that are asked for, the machine and the compiler.
 std::string CacheKey(const Function& function, Precision precision, int lanes);
 
 std::optional<CachedObject> ReadCache(const std::string& folder, const std::string& key);

@@ -28,6 +28,11 @@ struct ScratchPlan {
 };
 ScratchPlan PlanScratch(const LoopProgram& program, Precision precision, int lanes);
 
+// How many instances to work on at once where many come in: as many as a vector holds, or one after the other where the
+// tile of so many does not fit the cache next to a core. What runs step by step always goes side by side: one instance
+// would wait for each step.
+int LanesForMany(const LoopProgram& program, Precision precision, int native_width);
+
 std::unique_ptr<llvm::Module> EmitKernel(llvm::LLVMContext& context, const LoopProgram& program, Precision precision,
                                          int lanes, int native_width, const ScratchPlan& plan);
 

@@ -41,6 +41,13 @@ std::int64_t EntryBytes(Elem elem, Precision precision) {
 
 }  // namespace
 
+int LanesForMany(const LoopProgram& p, Precision precision, int native_width) {
+  constexpr std::size_t kLargestTile = 1 << 19;  // bytes
+  const auto loops = [](const Step& s) { return s.kind == StepKind::kFor; };
+  if (std::any_of(p.instance.begin(), p.instance.end(), loops)) return native_width;
+  return PlanScratch(p, precision, native_width).bytes <= kLargestTile ? native_width : 1;
+}
+
 ScratchPlan PlanScratch(const LoopProgram& p, Precision precision, int lanes) {
   std::vector<Life> lives(p.buffers.size());
   std::vector<std::int64_t> seen(p.exprs.size(), -1);

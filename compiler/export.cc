@@ -73,7 +73,8 @@ class Exporter {
 
   ExportForm Add(const ExportFunction& f, bool batch) {
     const LoopProgram program = Lower(f.function);
-    const int width = chosen_.target.vector_bytes / (precision_ == Precision::kF64 ? 8 : 4), lanes = batch ? width : 1;
+    const int width = chosen_.target.vector_bytes / (precision_ == Precision::kF64 ? 8 : 4);
+    const int lanes = batch ? LanesForMany(program, precision_, width) : 1;
     const ScratchPlan plan = PlanScratch(program, precision_, lanes);
     std::unique_ptr<llvm::Module> module = EmitKernel(context_, program, precision_, lanes, width, plan);
     for (const char* symbol : {kPrepareSymbol, kKernelSymbol}) {

@@ -19,22 +19,20 @@ namespace {
 
 int NativeWidth(Precision precision) { return TheHost().vector_bytes / (precision == Precision::kF64 ? 8 : 4); }
 
-int LanesOf(const KernelOptions& options) {
-  AMO_CHECK(options.lanes == 0 || std::has_single_bit(static_cast<unsigned>(options.lanes)), "(lanes)");
-  return options.lanes > 0 ? options.lanes : NativeWidth(options.precision);
-}
-
 struct Built {
   std::unique_ptr<llvm::LLVMContext> context;
   std::unique_ptr<llvm::Module> module;
+  int lanes = 1;
   ScratchPlan plan;
 };
 
 Built Build(const Function& function, const KernelOptions& options) {
+  AMO_CHECK(options.lanes == 0 || std::has_single_bit(static_cast<unsigned>(options.lanes)), "(lanes)");
   const LoopProgram program = Lower(function);
-  const int lanes = LanesOf(options);
-  Built built{std::make_unique<llvm::LLVMContext>(), nullptr, PlanScratch(program, options.precision, lanes)};
-  built.module = EmitKernel(*built.context, program, options.precision, lanes, NativeWidth(options.precision), built.plan);
+  const int width = NativeWidth(options.precision);
+  const int lanes = options.lanes > 0 ? options.lanes : LanesForMany(program, options.precision, width);
+  Built built{std::make_unique<llvm::LLVMContext>(), nullptr, lanes, PlanScratch(program, options.precision, lanes)};
+  built.module = EmitKernel(*built.context, program, options.precision, lanes, width, built.plan);
   SetTarget(*built.module);
   return built;
 }
@@ -53,7 +51,6 @@ std::string Uncompilable(const Function& function) {
 Kernel Compile(const Function& function, const KernelOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   Kernel kernel;
-  kernel.lanes = LanesOf(options);
   kernel.precision = options.precision;
   const auto load = [&](const CachedObject& object) {
     Loaded loaded = LoadObject(object.object, {kPrepareSymbol, kKernelSymbol});
@@ -61,18 +58,19 @@ Kernel Compile(const Function& function, const KernelOptions& options) {
     kernel.prepare = reinterpret_cast<PrepareFunction>(loaded.symbols[0]);
     kernel.run = reinterpret_cast<KernelFunction>(loaded.symbols[1]);
     kernel.code = std::move(loaded.owner);
+    kernel.lanes = object.lanes;
     kernel.shared_bytes = object.shared_bytes, kernel.scratch_bytes = object.scratch_bytes;
     return std::string();
   };
   std::string key;
   if (!options.cache_folder.empty()) {
-    key = CacheKey(function, options.precision, kernel.lanes);
+    key = CacheKey(function, options.precision, options.lanes);
     if (const auto cached = ReadCache(options.cache_folder, key)) kernel.from_cache = load(*cached).empty();
   }
   if (!kernel.from_cache) {
     Built built = Build(function, options);
     Optimize(*built.module);
-    const CachedObject object{EmitObject(*built.module), built.plan.shared_bytes, built.plan.bytes};
+    const CachedObject object{EmitObject(*built.module), built.plan.shared_bytes, built.plan.bytes, built.lanes};
     const std::string error = load(object);
     AMO_CHECK(error.empty(), "(%s)", error.c_str());
     if (!key.empty()) WriteCache(options.cache_folder, key, object);

@@ -45,7 +45,7 @@ struct Kernel {
 
 struct KernelOptions {
   Precision precision = Precision::kF64;
-  int lanes = 0;                    // 0: the machine's native width; 1: the form for one instance
+  int lanes = 0;                    // 0: what suits many instances; 1: the form for one instance
   std::string cache_folder;         // "": no disk cache
 };
 

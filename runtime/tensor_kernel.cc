@@ -23,9 +23,6 @@ using compiler::Kernel;
 using compiler::Precision;
 using compiler::Role;
 
-// Tiles of instances that do not fit the cache next to a core are slower than one instance after the other.
-constexpr std::size_t kLargestTile = 1 << 19;  // bytes
-
 // Entries of nodes that one thread should have to work on before a second is worth its start.
 constexpr std::int64_t kGrainEntries = 1 << 15;
 
@@ -127,7 +124,7 @@ struct TensorKernel::State {
         many(function, o) {}
 
   Form& FormOf(std::int64_t batch) {
-    if ((batch != 1 && many.kernel.scratch_bytes <= kLargestTile) || options.lanes != 0) return many;
+    if (batch != 1 || options.lanes != 0 || many.kernel.lanes == 1) return many;
     std::call_once(once, [&] {
       compiler::KernelOptions single = options;
       single.lanes = 1;

@@ -73,16 +73,15 @@ Json CostJson(const compiler::Program& program, compiler::Precision precision) {
 
 std::string CostText(const Json& cost) {
   if (cost.empty()) return "";
-  std::string text = fmt::format("\ncost of one instance, on one core of this machine: {} at once; times in a batch of {}, and alone\n",
-                                 cost[0]["lanes"].get<int>(), kBatch);
-  text += fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10}{:>12}{:>12}{:>12}\n", "", "arithmetic", "divisions",
-                      "functions", "library", "memory", "bytes", "predicted", "measured", "alone");
+  std::string text = fmt::format("\ncost of one instance, on one core of this machine; times in a batch of {}, and alone\n", kBatch);
+  text += fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10}{:>7}{:>12}{:>12}{:>12}\n", "", "arithmetic", "divisions",
+                      "functions", "library", "memory", "bytes", "lanes", "predicted", "measured", "alone");
   for (const Json& row : cost) {
     const Json& work = row["work"];
     const auto n = [&](const char* key) { return fmt::format("{:.5g}", work[key].get<double>()); };
-    text += fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10.5g}{:>12}{:>12}{:>12}\n", row["name"].get<std::string>(),
+    text += fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10.5g}{:>7}{:>12}{:>12}{:>12}\n", row["name"].get<std::string>(),
                         n("arithmetic"), n("divisions"), n("functions"), n("library"), n("memory"),
-                        row["bytes"].get<double>(), Nanoseconds(row["predicted_ns"]), Nanoseconds(row["measured_ns"]),
+                        row["bytes"].get<double>(), row["lanes"].get<int>(), Nanoseconds(row["predicted_ns"]), Nanoseconds(row["measured_ns"]),
                         Nanoseconds(row["measured_one_ns"]));
   }
   return text;
