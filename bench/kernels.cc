@@ -86,7 +86,10 @@ double ChainCompile(const Options& options, const char* n) {
 class Direct {
  public:
   Direct(const Kernel& kernel, const Function& f, const std::vector<at::Tensor>& inputs, std::int64_t batch)
-      : kernel_(kernel), batch_(batch), shared_(Allocate(kernel.shared_bytes)), scratch_(Allocate(kernel.scratch_bytes)) {
+      : kernel_(kernel),
+        batch_(batch),
+        shared_(Allocate(kernel.shared_bytes)),
+        scratch_(Allocate(kernel.scratch_bytes)) {
     for (std::size_t k = 0; k < inputs.size(); ++k) {
       const bool instance = f.inputs[k].role == amo::compiler::Role::kInstance;
       in_.push_back({inputs[k].data_ptr(), instance ? inputs[k].stride(0) : 0});

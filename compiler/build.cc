@@ -29,7 +29,8 @@ void ForEachValue(const lang::Problem& p, F f) {
 }
 
 // Declarations with several names stand once for each name in problem.values' order; each name is given once.
-void Values(Parts& parts, std::vector<ValueKind> kinds, Scope::Kinds inputs, const std::string& name, std::optional<Function>& out) {
+void Values(Parts& parts, std::vector<ValueKind> kinds, Scope::Kinds inputs, const std::string& name,
+            std::optional<Function>& out) {
   std::vector<std::string> done;
   out = parts.Make(name, std::move(inputs), [&](Scope& s) {
     ForEachValue(parts.problem, [&](const std::string& n, const lang::ValueDecl& v) {
@@ -51,7 +52,9 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
   };
   for (const lang::Constraint* c : p.constraints) {
     if (std::count(program.kept.begin(), program.kept.end(), c->name.text)) continue;
-    diagnostics.Warning(lang::Code::kUnsupported, c->span, fmt::format("predictions are trained to keep the constraint `{}`, without a guarantee", c->name.text));
+    diagnostics.Warning(
+        lang::Code::kUnsupported, c->span,
+        fmt::format("predictions are trained to keep the constraint `{}`, without a guarantee", c->name.text));
   }
   for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
@@ -93,7 +96,8 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   parts.Make("declare", {}, [&](Scope& s) {
     ForEachValue(problem, [&](const std::string& n, const lang::ValueDecl& v) {
       if (!v.index.empty() && v.kind != ValueKind::kConst) {
-        diagnostics.Error(lang::Code::kUnsupported, v.names[0].span, fmt::format("an index on `{}` cannot be compiled yet", n))
+        diagnostics
+            .Error(lang::Code::kUnsupported, v.names[0].span, fmt::format("an index on `{}` cannot be compiled yet", n))
             .Help("declare an array: `real[2, n]` instead of `[i in 2] : real[n]`");
         return;
       }
@@ -115,7 +119,8 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   });
   Values(parts, {ValueKind::kData}, {}, "data", program.data_function);
   Values(parts, {ValueKind::kParameter}, {ValueKind::kData}, "start", program.start_function);
-  Values(parts, {ValueKind::kContext, ValueKind::kHidden}, {ValueKind::kData, ValueKind::kParameter}, "sample", program.sample_function);
+  Values(parts, {ValueKind::kContext, ValueKind::kHidden}, {ValueKind::kData, ValueKind::kParameter}, "sample",
+         program.sample_function);
   if (!problem.objectives.empty()) {
     program.objective = parts.Make("objective", kSeen, [&](Scope& s) {
       s.b.Output("objective", s.Objective(problem.objectives[0]->value->span).value);
@@ -123,18 +128,19 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     });
   }
   const Plan plan = MakePlan(source, parts);
-  program.project = parts.Make("project", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kVariable}, [&](Scope& s) {
-    for (const Named& v : program.variables) {
-      const lang::ValueDecl& d = *AsValue(problem.names.at(v.name));
-      const Term y = s.EvalNamed(v.name, d.names[0].span);
-      const auto bounds = plan.bounds.find(v.name);
-      const Term projected = bounds != plan.bounds.end() ? ProjectWithin(s, plan, d, y, bounds->second)
-                             : d.set                     ? s.Project(*d.set, y)
-                                                         : y;
-      s.b.Output(v.name, projected.value);
-    }
-    return !program.variables.empty();
-  });
+  program.project = parts.Make(
+      "project", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kVariable}, [&](Scope& s) {
+        for (const Named& v : program.variables) {
+          const lang::ValueDecl& d = *AsValue(problem.names.at(v.name));
+          const Term y = s.EvalNamed(v.name, d.names[0].span);
+          const auto bounds = plan.bounds.find(v.name);
+          const Term projected = bounds != plan.bounds.end() ? ProjectWithin(s, plan, d, y, bounds->second)
+                                 : d.set                     ? s.Project(*d.set, y)
+                                                             : y;
+          s.b.Output(v.name, projected.value);
+        }
+        return !program.variables.empty();
+      });
   if (program.project) program.kept = plan.kept;
   for (const lang::Constraint* c : problem.constraints) {
     auto f = parts.Make("violation/" + c->name.text, kSeen, [&](Scope& s) {

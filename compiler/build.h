@@ -108,9 +108,10 @@ struct Program {
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
   std::vector<std::string> kept;            // constraints that `project` keeps
-  // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier / penalty,
-  // from their cones; and what the multipliers become (the augmented Lagrangian: Hestenes 1969, Powell 1969; for cones
-  // Shapiro, Sun 2004). Inputs beside the objective's: "multiplier/NAME" real[amounts] and "penalty", per instance.
+  // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier /
+  // penalty, from their cones; and what the multipliers become (the augmented Lagrangian: Hestenes 1969, Powell 1969;
+  // for cones Shapiro, Sun 2004). Inputs beside the objective's: "multiplier/NAME" real[amounts] and "penalty", per
+  // instance.
   std::optional<Function> lagrangian;       // → "lagrangian"
   std::optional<Function> multipliers;      // → "multiplier/NAME" for each of them
   Stages model, solve;

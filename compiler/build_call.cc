@@ -30,8 +30,9 @@ struct Reduces {
   double identity;
 };
 const Reduces kReduces[] = {
-    {"sum", Op::kReduceSum, 0}, {"prod", Op::kReduceProd, 1}, {"max", Op::kReduceMax, -INFINITY},
-    {"min", Op::kReduceMin, INFINITY}, {"all", Op::kReduceMin, 1}, {"any", Op::kReduceMax, 0}, {"mean", Op::kReduceSum, 0},
+    {"sum", Op::kReduceSum, 0},        {"prod", Op::kReduceProd, 1}, {"max", Op::kReduceMax, -INFINITY},
+    {"min", Op::kReduceMin, INFINITY}, {"all", Op::kReduceMin, 1},   {"any", Op::kReduceMax, 0},
+    {"mean", Op::kReduceSum, 0},
 };
 
 Axes AllOwn(const Shape& own) {
@@ -79,8 +80,11 @@ Term Scope::Reduction(const lang::BinderCall& call, const lang::Expr& e) {
     if (call.condition) body = Select(condition, Real(body), Number(-INFINITY), e.span);
     return LogSumExp(closed(with_loops(body, Own(body))), first);
   }
-  const auto* row = std::find_if(std::begin(kReduces), std::end(kReduces), [&](const Reduces& r) { return name == r.name; });
-  if (row == std::end(kReduces)) Refuse(lang::Code::kUnknownName, call.callee.span, fmt::format("`{}` takes no binder", name), "sum prod min max mean any all logsumexp scan do");
+  const auto* row =
+      std::find_if(std::begin(kReduces), std::end(kReduces), [&](const Reduces& r) { return name == r.name; });
+  if (row == std::end(kReduces))
+    Refuse(lang::Code::kUnknownName, call.callee.span, fmt::format("`{}` takes no binder", name),
+           "sum prod min max mean any all logsumexp scan do");
   const bool logical = name == "all" || name == "any";
   if (!logical && Type(body) == Elem::kBool) body = Real(body);
   if (call.condition) {
@@ -109,28 +113,34 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
       std::vector<Term> args;
       for (const lang::Argument& a : call.args) args.push_back(Eval(*a.value));
       if (args.size() != n->params.size()) {
-        Refuse(lang::Code::kArgumentCount, e.span, fmt::format("`{}` takes {} arguments, {} are given", name, n->params.size(), args.size()));
+        Refuse(lang::Code::kArgumentCount, e.span,
+               fmt::format("`{}` takes {} arguments, {} are given", name, n->params.size(), args.size()));
       }
-      for (std::size_t k = 0; k < args.size(); ++k) args[k] = Declared(args[k], n->params[k].type, call.args[k].value->span);
+      for (std::size_t k = 0; k < args.size(); ++k)
+        args[k] = Declared(args[k], n->params[k].type, call.args[k].value->span);
       return Network(name, n->body.get(), args, Dims(n->result), e.span);
     }
   }
   if (name == "expect" && in_report && call.args.size() == 1) return Expect(*call.args[0].value);
-  const auto* only = call.args.size() == 1 && !call.args[0].keyword ? std::get_if<lang::Name>(&call.args[0].value->node) : nullptr;
+  const auto* only =
+      call.args.size() == 1 && !call.args[0].keyword ? std::get_if<lang::Name>(&call.args[0].value->node) : nullptr;
   if (name == "solved" && only) {
     if (!results) Refuse(lang::Code::kBindingTime, e.span, "`solved` is known to losses and reports only");
     return Solved(only->name.text, e.span);
   }
   if (name == "violation" && only) return Violation(only->name.text, e.span);
   // NAME(k = E): the name with those names replaced.
-  const bool keywords = !call.args.empty() && std::all_of(call.args.begin(), call.args.end(), [](const lang::Argument& a) { return a.keyword.has_value(); });
+  const bool keywords =
+      !call.args.empty() &&
+      std::all_of(call.args.begin(), call.args.end(), [](const lang::Argument& a) { return a.keyword.has_value(); });
   if (keywords && (it != problem.names.end() || name == "objective" || name == "violation")) {
     if (call.args.size() == 1 && call.args[0].keyword->text == "step") return Traced(name, *call.args[0].value);
     World world{worlds.back().replaced, {}};
     for (const lang::Argument& a : call.args) {
       if (a.keyword->text == "step") Unsupported(e.span, "`step =` beside other replacements");
       const auto target = problem.names.find(a.keyword->text);
-      if (target == problem.names.end()) Refuse(lang::Code::kUnknownName, a.keyword->span, fmt::format("`{}` is not declared", a.keyword->text));
+      if (target == problem.names.end())
+        Refuse(lang::Code::kUnknownName, a.keyword->span, fmt::format("`{}` is not declared", a.keyword->text));
       Term t = Eval(*a.value);
       const auto* v = std::get_if<lang::ValueDecl>(&target->second->node);
       if (!v) Unsupported(a.keyword->span, "a replaced name that is no value");
@@ -149,7 +159,8 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
 
 Term Scope::Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e) {
   if (call.args.size() != f.params.size()) {
-    Refuse(lang::Code::kArgumentCount, e.span, fmt::format("`{}` takes {} arguments, {} are given", f.name.text, f.params.size(), call.args.size()));
+    Refuse(lang::Code::kArgumentCount, e.span,
+           fmt::format("`{}` takes {} arguments, {} are given", f.name.text, f.params.size(), call.args.size()));
   }
   Frame frame;
   frame.opaque = true;
@@ -160,7 +171,8 @@ Term Scope::Apply(const lang::FunctionDecl& f, const lang::Call& call, const lan
     if (p.type.dims.size() == Own(t).size()) {
       for (std::size_t d = 0; d < p.type.dims.size(); ++d) {
         const auto* n = std::get_if<lang::Name>(&p.type.dims[d]->node);
-        if (n && !problem.numbers.count(n->name.text)) frame.numbers.emplace(n->name.text, static_cast<double>(Own(t)[d]));
+        if (n && !problem.numbers.count(n->name.text))
+          frame.numbers.emplace(n->name.text, static_cast<double>(Own(t)[d]));
       }
     }
     frames.push_back({{}, frame.numbers, false});
@@ -187,7 +199,9 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   const std::size_t n = call.args.size();
   const auto is = [&](const char* text, std::size_t count) {
     if (name != text) return false;
-    if (n != count) Refuse(lang::Code::kArgumentCount, e.span, fmt::format("`{}` takes {} argument{}, {} given", name, count, count == 1 ? "" : "s", n));
+    if (n != count)
+      Refuse(lang::Code::kArgumentCount, e.span,
+             fmt::format("`{}` takes {} argument{}, {} given", name, count, count == 1 ? "" : "s", n));
     if (a.empty()) for (const lang::Argument& arg : call.args) a.push_back(Eval(*arg.value));
     b.At(e.span);
     return true;
@@ -238,7 +252,9 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   }
   if (is("size", 1)) return Number(static_cast<double>(Own(a[0]).empty() ? 1 : Own(a[0])[0]), Elem::kInt);
   if (is("dot", 2)) {
-    if (Own(a[0]) != Own(a[1])) Refuse(lang::Code::kShapeMismatch, e.span, fmt::format("`dot` of shapes `[{}]` and `[{}]`", fmt::join(Own(a[0]), ", "), fmt::join(Own(a[1]), ", ")));
+    if (Own(a[0]) != Own(a[1]))
+      Refuse(lang::Code::kShapeMismatch, e.span,
+             fmt::format("`dot` of shapes `[{}]` and `[{}]`", fmt::join(Own(a[0]), ", "), fmt::join(Own(a[1]), ", ")));
     return Contract(a[0], a[1], AllOwn(Own(a[0])), AllOwn(Own(a[0])), {});
   }
   if (is("sumsq", 1)) return Contract(a[0], a[0], AllOwn(Own(a[0])), AllOwn(Own(a[0])), {});
@@ -259,11 +275,13 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("cumsum", 1)) return Term{b.Along(Op::kCumSum, a[0].value), a[0].axes, false, -1, 0};
   if (is("sphere_distance", 2)) {
     // Kahan's form: exact to the last digits near 0 and near pi, in either precision, and its slopes stay finite.
-    return Mul(Number(2), Binary(Op::kAtan2, Norm(Sub(real(0), real(1)), e.span), Norm(Add(real(0), real(1)), e.span), e.span, "arctan2"));
+    return Mul(Number(2), Binary(Op::kAtan2, Norm(Sub(real(0), real(1)), e.span), Norm(Add(real(0), real(1)), e.span),
+                                 e.span, "arctan2"));
   }
   if (name == "eye" || name == "zeros") {
     Shape own;
-    for (const lang::Argument& arg : call.args) own.push_back(static_cast<std::int64_t>(Constant(*arg.value, "a size")));
+    for (const lang::Argument& arg : call.args)
+      own.push_back(static_cast<std::int64_t>(Constant(*arg.value, "a size")));
     if (name == "zeros") return Of(b.Filled(0, own));
     if (n != 1) Refuse(lang::Code::kArgumentCount, e.span, "`eye` takes 1 argument");
     const Shape square{own[0], own[0]};
@@ -273,15 +291,21 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   }
   if (name == "diag" && is("diag", 1)) {
     const Shape own = Own(a[0]);
-    if (own.size() == 1) return Mul(Spread(real(0), {0, -1}, {own[0], own[0]}), Of(b.ToReal(b.Binary(Op::kEq, b.Broadcast(b.Iota(own[0]), {0, -1}, {own[0], own[0]}), b.Broadcast(b.Iota(own[0]), {-1, 0}, {own[0], own[0]})))));
+    if (own.size() == 1)
+      return Mul(Spread(real(0), {0, -1}, {own[0], own[0]}),
+                 Of(b.ToReal(b.Binary(Op::kEq, b.Broadcast(b.Iota(own[0]), {0, -1}, {own[0], own[0]}),
+                                      b.Broadcast(b.Iota(own[0]), {-1, 0}, {own[0], own[0]})))));
   }
   if (name == "reshape" && n == 2) {
     const auto* dims = std::get_if<lang::Array>(&call.args[1].value->node);
-    if (!dims) Refuse(lang::Code::kTypeMismatch, e.span, "`reshape` takes its shape as a list, as in `reshape(x, [n, 2])`");
+    if (!dims)
+      Refuse(lang::Code::kTypeMismatch, e.span, "`reshape` takes its shape as a list, as in `reshape(x, [n, 2])`");
     const Term x = Eval(*call.args[0].value);
     Shape own;
     for (const lang::ExprPtr& d : dims->items) own.push_back(static_cast<std::int64_t>(Constant(*d, "a dim")));
-    if (Count(own) != Count(Own(x))) Refuse(lang::Code::kShapeMismatch, e.span, fmt::format("`reshape` of {} entries to shape `[{}]`", Count(Own(x)), fmt::join(own, ", ")));
+    if (Count(own) != Count(Own(x)))
+      Refuse(lang::Code::kShapeMismatch, e.span,
+             fmt::format("`reshape` of {} entries to shape `[{}]`", Count(Own(x)), fmt::join(own, ", ")));
     return Reshaped(x, own);
   }
   if (name == "concat" && n >= 1) {
@@ -290,7 +314,8 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   }
   if (is("normal_logpdf", 3)) {
     const Term z = Div(Sub(a[0], a[1]), a[2]);
-    const Term each = Sub(Sub(Mul(Number(-0.5), Mul(z, z)), Unary(Op::kLog, real(2))), Number(0.5 * std::log(2 * M_PI)));
+    const Term each =
+        Sub(Sub(Mul(Number(-0.5), Mul(z, z)), Unary(Op::kLog, real(2))), Number(0.5 * std::log(2 * M_PI)));
     return ReduceAll(Op::kReduceSum, each);
   }
   if (name == "bernoulli_logpdf" && n == 2) {
@@ -304,7 +329,8 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
     return ReduceAll(Op::kReduceSum, Add(Mul(x, Unary(Op::kLog, p)), no));
   }
   if (is("kl_normal", 2)) {  // of normal(mean, deviation) from the standard normal
-    const Term each = Sub(Sub(Mul(Number(0.5), Add(Mul(a[0], a[0]), Mul(a[1], a[1]))), Number(0.5)), Unary(Op::kLog, real(1)));
+    const Term each =
+        Sub(Sub(Mul(Number(0.5), Add(Mul(a[0], a[0]), Mul(a[1], a[1]))), Number(0.5)), Unary(Op::kLog, real(1)));
     return ReduceAll(Op::kReduceSum, each);
   }
   return std::nullopt;

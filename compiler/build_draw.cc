@@ -41,7 +41,8 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     for (int a : axes) all.push_back(Extent(a));
     all.insert(all.end(), shape.begin(), shape.end());
     compiler::Draw d{kind, parameter, "draw/" + name + suffix, {Elem::kReal, all}, random};
-    const bool known = std::any_of(program.draws.begin(), program.draws.end(), [&](const compiler::Draw& x) { return x.input == d.input; });
+    const bool known = std::any_of(program.draws.begin(), program.draws.end(),
+                                   [&](const compiler::Draw& x) { return x.input == d.input; });
     if (!known) program.draws.push_back(d);
     Term t = InputOnce(d.input, role, d.type);
     t.axes = axes;
@@ -58,8 +59,11 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
   if (word->name == "normal") return Add(arg(0, 0), Mul(arg(1, 1), base(Base::kNormal)));
   if (word->name == "lognormal") return Unary(Op::kExp, Add(arg(0, 0), Mul(arg(1, 1), base(Base::kNormal))));
   if (word->name == "exponential") return Div(base(Base::kExponential), arg(0, 1));
-  if (word->name == "bernoulli") return Real(Binary(Op::kLt, base(Base::kUniform), arg(0, 0.5), distribution.span, "<"));
-  if (word->name == "gamma") return Div(base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the shape of a gamma draw") : 1), arg(1, 1));
+  if (word->name == "bernoulli")
+    return Real(Binary(Op::kLt, base(Base::kUniform), arg(0, 0.5), distribution.span, "<"));
+  if (word->name == "gamma")
+    return Div(base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the shape of a gamma draw") : 1),
+               arg(1, 1));
   if (word->name == "dirichlet") {
     if (shape.empty()) Refuse(lang::Code::kShapeMismatch, distribution.span, "`dirichlet` draws vectors");
     const Term g = base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the weight of a dirichlet draw") : 1);
@@ -130,7 +134,8 @@ Scope::Set Scope::SetOf(const lang::Expr& set) {
   const auto& decl = std::get<lang::SetDecl>(it->second->node);
   const std::size_t count = word->args ? word->args->size() : 0;
   if (count != decl.params.size()) {
-    Refuse(lang::Code::kArgumentCount, word->span, fmt::format("the set `{}` takes {} parameters, {} are given", word->name, decl.params.size(), count));
+    Refuse(lang::Code::kArgumentCount, word->span,
+           fmt::format("the set `{}` takes {} parameters, {} are given", word->name, decl.params.size(), count));
   }
   if (!decl.project) Unsupported(word->span, fmt::format("the set `{}` without a projection", word->name));
   Set out{&decl, std::vector<Term>(count)};

@@ -52,7 +52,8 @@ Shape Scope::Dims(const lang::TypeExpr& type) {
   Shape s;
   for (const lang::ExprPtr& d : type.dims) {
     const double n = Constant(*d, "a dim");
-    if (n < 0 || n != std::floor(n)) Refuse(lang::Code::kDomain, d->span, fmt::format("a dim is {}, not a whole number", n));
+    if (n < 0 || n != std::floor(n))
+      Refuse(lang::Code::kDomain, d->span, fmt::format("a dim is {}, not a whole number", n));
     s.push_back(static_cast<std::int64_t>(n));
   }
   return s;
@@ -63,7 +64,8 @@ Term Scope::Declared(Term t, const lang::TypeExpr& type, lang::Span at) {
   if (ElemOf(type) == Elem::kReal) t = Real(t);
   if (Own(t) == own) return t;
   if (Own(t).empty()) return Widen(t, t.axes, own);
-  Refuse(lang::Code::kShapeMismatch, at, fmt::format("declared with shape `[{}]`, given shape `[{}]`", fmt::join(own, ", "), fmt::join(Own(t), ", ")));
+  Refuse(lang::Code::kShapeMismatch, at,
+         fmt::format("declared with shape `[{}]`, given shape `[{}]`", fmt::join(own, ", "), fmt::join(Own(t), ", ")));
 }
 
 std::optional<int> Scope::OpenLoop(const lang::Binder& binder) {
@@ -132,11 +134,13 @@ Term Scope::Eval(const lang::Expr& e) {
               own.insert(own.begin(), 1);
               parts.push_back(Reshaped(t, own));
             }
-            if (parts.empty()) Refuse(lang::Code::kTypeMismatch, e.span, "an array literal without entries has no type");
+            if (parts.empty())
+              Refuse(lang::Code::kTypeMismatch, e.span, "an array literal without entries has no type");
             return Concat(std::move(parts), 0, e.span);
           },
           [&](const lang::Comprehension& c) {
-            if (c.condition) Refuse(lang::Code::kTypeMismatch, c.condition->span, "a comprehension that gives an array takes no `if`");
+            if (c.condition)
+              Refuse(lang::Code::kTypeMismatch, c.condition->span, "a comprehension that gives an array takes no `if`");
             return Family(c.binders, *c.body);
           },
           [&](const lang::Unary& u) {
@@ -151,21 +155,29 @@ Term Scope::Eval(const lang::Expr& e) {
             const Term l = Eval(*x.left), r = Eval(*x.right);
             b.At(e.span);
             switch (x.op) {
-              case lang::BinaryOp::kAdd: return Binary(Op::kAdd, l, r, x.op_span, "+");
-              case lang::BinaryOp::kSub: return Binary(Op::kSub, l, r, x.op_span, "-");
-              case lang::BinaryOp::kMul: return Multiply(l, r, x.op_span);
+              case lang::BinaryOp::kAdd:
+                return Binary(Op::kAdd, l, r, x.op_span, "+");
+              case lang::BinaryOp::kSub:
+                return Binary(Op::kSub, l, r, x.op_span, "-");
+              case lang::BinaryOp::kMul:
+                return Multiply(l, r, x.op_span);
               case lang::BinaryOp::kDiv:
-              case lang::BinaryOp::kElementDiv: return Binary(Op::kDiv, l, r, x.op_span, "/");
-              case lang::BinaryOp::kMod: return Binary(Op::kMod, l, r, x.op_span, "%");
-              case lang::BinaryOp::kElementMul: return Binary(Op::kMul, l, r, x.op_span, ".*");
+              case lang::BinaryOp::kElementDiv:
+                return Binary(Op::kDiv, l, r, x.op_span, "/");
+              case lang::BinaryOp::kMod:
+                return Binary(Op::kMod, l, r, x.op_span, "%");
+              case lang::BinaryOp::kElementMul:
+                return Binary(Op::kMul, l, r, x.op_span, ".*");
               case lang::BinaryOp::kPow:
               case lang::BinaryOp::kElementPow: {
                 const Node exponent = b.node(r.value);
                 if (exponent.op == Op::kNumber && exponent.number == 2) return Binary(Op::kMul, l, l, x.op_span, "^");
                 return Binary(Op::kPow, l, r, x.op_span, "^");
               }
-              case lang::BinaryOp::kAnd: return Binary(Op::kAnd, l, r, x.op_span, "and");
-              case lang::BinaryOp::kOr: return Binary(Op::kOr, l, r, x.op_span, "or");
+              case lang::BinaryOp::kAnd:
+                return Binary(Op::kAnd, l, r, x.op_span, "and");
+              case lang::BinaryOp::kOr:
+                return Binary(Op::kOr, l, r, x.op_span, "or");
             }
             return l;
           },
@@ -228,7 +240,8 @@ Term Scope::EvalNamed(const std::string& name, lang::Span at) {
   if (name == "trained") return InputOnce("trained", Role::kShared, {});
   if (name == "regression" && results) return Regression(at);
   if (name == "violation") return Violation("", at);
-  if ((name == "residual" || name == "step") && !problem.names.count(name)) Unsupported(at, fmt::format("`{}` here", name));
+  if ((name == "residual" || name == "step") && !problem.names.count(name))
+    Unsupported(at, fmt::format("`{}` here", name));
   if (in_report) {
     for (const Function& f : program.reports) {
       if (f.name == "report/" + name) return InputOnce(f.name, Role::kShared, f.type(f.outputs[0].value));
@@ -239,7 +252,8 @@ Term Scope::EvalNamed(const std::string& name, lang::Span at) {
     std::vector<std::string> known;
     for (const auto& [n, d] : problem.names) known.push_back(n);
     const std::string near = lang::Nearest(name, known);
-    Refuse(lang::Code::kUnknownName, at, fmt::format("`{}` is not declared", name), near.empty() ? "" : fmt::format("did you mean `{}`?", near));
+    Refuse(lang::Code::kUnknownName, at, fmt::format("`{}` is not declared", name),
+           near.empty() ? "" : fmt::format("did you mean `{}`?", near));
   }
   // A global sees no binder of the place that uses it.
   Frame closed;
@@ -280,12 +294,14 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
         if (given) Unsupported(at, fmt::format("the variable `{}` under a replaced `{}`", name, other));
       }
     }
-    if (!v.type) Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
+    if (!v.type)
+      Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
     return Of(b.Input(name, role, {ElemOf(*v.type), Dims(*v.type)}));
   }
   const bool computed = v.origin == lang::ValueDecl::Origin::kComputed;
   if (v.kind == lang::ValueKind::kConst && !computed) Unsupported(at, "a const that is drawn or read");
-  if (v.kind == lang::ValueKind::kParameter && v.origin == lang::ValueDecl::Origin::kRead) Unsupported(at, "a parameter from a file");
+  if (v.kind == lang::ValueKind::kParameter && v.origin == lang::ValueDecl::Origin::kRead)
+    Unsupported(at, "a parameter from a file");
   switch (v.origin) {
     case lang::ValueDecl::Origin::kNone: break;
     case lang::ValueDecl::Origin::kComputed: {
@@ -298,7 +314,9 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
       return v.type ? Declared(t, *v.type, v.value->span) : t;
     }
     case lang::ValueDecl::Origin::kRead: {
-      if (!v.type) Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
+      if (!v.type)
+        Refuse(lang::Code::kTypeMismatch, at,
+               fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
       std::string source, field = name;
       const lang::Expr* from = v.value.get();
       if (const auto* m = std::get_if<lang::Member>(&from->node)) field = m->field.text, from = m->base.get();
@@ -318,7 +336,8 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
       // Several names of one `from` are fields of one row.
       const std::string& draw = v.names[0].text;
       const std::string input = fmt::format("row/{}/{}", draw, field);
-      const bool known = std::any_of(program.rows.begin(), program.rows.end(), [&](const Row& r) { return r.input == input; });
+      const bool known =
+          std::any_of(program.rows.begin(), program.rows.end(), [&](const Row& r) { return r.input == input; });
       if (!known) program.rows.push_back({draw, source, field, input});
       return Of(b.Input(input, Role::kInstance, type));
     }
@@ -346,27 +365,35 @@ Term Scope::Field(const lang::Member& m, const lang::Expr& e) {
     }
   }
   const auto table = tables.find(source);
-  if (table == tables.end()) Refuse(lang::Code::kFile, base->name.span, fmt::format("the table `{}` is not there", source));
+  if (table == tables.end())
+    Refuse(lang::Code::kFile, base->name.span, fmt::format("the table `{}` is not there", source));
   const auto field = table->second.find(m.field.text);
   if (field == table->second.end()) {
     std::vector<std::string> known;
     for (const auto& [f, type] : table->second) known.push_back(f);
-    Refuse(lang::Code::kUnknownName, m.field.span, fmt::format("the table `{}` has no field `{}`", source, m.field.text), fmt::format("it has {}", fmt::join(known, ", ")));
+    Refuse(lang::Code::kUnknownName, m.field.span,
+           fmt::format("the table `{}` has no field `{}`", source, m.field.text),
+           fmt::format("it has {}", fmt::join(known, ", ")));
   }
   const bool shared = v->kind == lang::ValueKind::kData;
   const std::string input = fmt::format("{}/{}/{}", shared ? "table" : "row", shared ? source : name, m.field.text);
   if (shared) Unsupported(e.span, "a field of a whole table without a declared type");
-  const bool known = std::any_of(program.rows.begin(), program.rows.end(), [&](const Row& r) { return r.input == input; });
+  const bool known =
+      std::any_of(program.rows.begin(), program.rows.end(), [&](const Row& r) { return r.input == input; });
   if (!known) program.rows.push_back({name, source, m.field.text, input});
   const int k = b.function().FindInput(input);
-  return Of(k >= 0 ? b.function().inputs[static_cast<std::size_t>(k)].value : b.Input(input, Role::kInstance, field->second));
+  return Of(k >= 0 ? b.function().inputs[static_cast<std::size_t>(k)].value
+                   : b.Input(input, Role::kInstance, field->second));
 }
 
 Term Scope::Objective(lang::Span at) {
   if (problem.objectives.empty()) Refuse(lang::Code::kMissingPart, at, "the problem has no objective");
   const lang::ObjectiveDecl& o = *problem.objectives[0];
   Term t = Real(Eval(*o.value));
-  if (!Own(t).empty()) Refuse(lang::Code::kNotScalar, o.value->span, fmt::format("the objective has shape `[{}]`, not a single number", fmt::join(Own(t), ", ")), "sum it up, or take its mean");
+  if (!Own(t).empty())
+    Refuse(lang::Code::kNotScalar, o.value->span,
+           fmt::format("the objective has shape `[{}]`, not a single number", fmt::join(Own(t), ", ")),
+           "sum it up, or take its mean");
   return o.maximize ? Unary(Op::kNeg, t) : t;
 }
 

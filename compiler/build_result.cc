@@ -29,14 +29,16 @@ std::vector<Gap> Gaps(Scope& s, const lang::Relation& r) {
       if (op == lang::CompareOp::kNe) s.Unsupported(r.value->span, "a constraint with `!=`");
       const bool greater = op == lang::CompareOp::kGe || op == lang::CompareOp::kGt;
       const Term gap = s.Sub(s.Real(greater ? right : last), s.Real(greater ? last : right));
-      gaps.push_back({op == lang::CompareOp::kEq ? Gap::Cone::kZero : Gap::Cone::kNegative, s.Flat(gap), nullptr, e->span});
+      gaps.push_back(
+          {op == lang::CompareOp::kEq ? Gap::Cone::kZero : Gap::Cone::kNegative, s.Flat(gap), nullptr, e->span});
       last = right;
     }
   } else {
     last = s.Eval(*r.value);
   }
   if (r.set) gaps.push_back({Gap::Cone::kSet, s.Real(last), r.set.get(), r.set->span});
-  if (gaps.empty()) s.Refuse(lang::Code::kRelation, r.value->span, "a constraint needs a relation", "write `==`, `<=`, `>=` or `in`");
+  if (gaps.empty())
+    s.Refuse(lang::Code::kRelation, r.value->span, "a constraint needs a relation", "write `==`, `<=`, `>=` or `in`");
   return gaps;
 }
 
@@ -55,13 +57,15 @@ Term Excess(Scope& s, const Gap& gap, const Term& v, bool amount) {
 void RefuseUntrainable(Parts& parts, const Loss& l) {
   const Program& program = parts.program;
   const auto reads = [&](const std::string& name) { return l.value.FindInput(name) >= 0; };
-  bool late = std::any_of(program.variables.begin(), program.variables.end(), [&](const Named& v) { return reads(v.name); });
+  bool late =
+      std::any_of(program.variables.begin(), program.variables.end(), [&](const Named& v) { return reads(v.name); });
   for (const Trace& t : program.traces) late = late || (reads(t.input) && t.first + t.count > 1);
   if (!late) return;
   for (const Refinement& r : program.model.refinements) {
     if (r.name == "gradient" || r.name == "iterate") continue;
     parts.diagnostics
-        .Error(lang::Code::kUnsupported, l.span, fmt::format("a loss on the answer of `{}` cannot be compiled yet: it has no derivative", r.name))
+        .Error(lang::Code::kUnsupported, l.span,
+               fmt::format("a loss on the answer of `{}` cannot be compiled yet: it has no derivative", r.name))
         .Help("train what `" + r.name + "` starts from: `loss model: objective(step = 0)`");
     return;
   }
@@ -120,8 +124,10 @@ Term Scope::InputOnce(const std::string& name, Role role, compiler::Type type) {
 }
 
 Term Scope::Solved(const std::string& name, lang::Span at) {
-  const auto v = std::find_if(program.variables.begin(), program.variables.end(), [&](const compiler::Named& n) { return n.name == name; });
-  if (v == program.variables.end()) Refuse(lang::Code::kTypeMismatch, at, fmt::format("`solved` takes a variable, `{}` is none", name));
+  const auto v = std::find_if(program.variables.begin(), program.variables.end(),
+                              [&](const compiler::Named& n) { return n.name == name; });
+  if (v == program.variables.end())
+    Refuse(lang::Code::kTypeMismatch, at, fmt::format("`solved` takes a variable, `{}` is none", name));
   return InputOnce("solved/" + name, Role::kInstance, v->type);
 }
 
@@ -161,10 +167,12 @@ Term Scope::Traced(const std::string& name, const lang::Expr& step) {
     Unsupported(step.span, "a step that is neither a number nor an index");
   }
   if (trace.first + trace.count > 1 && program.model.refinements.empty()) {
-    Refuse(lang::Code::kMissingPart, step.span, fmt::format("there is no step {}: the model has no refinement", trace.first + trace.count - 1),
+    Refuse(lang::Code::kMissingPart, step.span,
+           fmt::format("there is no step {}: the model has no refinement", trace.first + trace.count - 1),
            "write `model … then iterate(steps = 0)`, or another refinement");
   }
-  if (trace.first < 0) Refuse(lang::Code::kDomain, step.span, fmt::format("the step {} lies before the prediction, step 0", trace.first));
+  if (trace.first < 0)
+    Refuse(lang::Code::kDomain, step.span, fmt::format("the step {} lies before the prediction, step 0", trace.first));
   Builder builder(fmt::format("trace/{}", program.traces.size()));
   Scope inner(builder, problem, tables, program, inputs_, diagnostics);
   const Term value = inner.EvalNamed(name, step.span);
@@ -173,7 +181,8 @@ Term Scope::Traced(const std::string& name, const lang::Expr& step) {
   const compiler::Type own = trace.value.type(trace.value.outputs[0].value);
   trace.input = trace.value.name;
   for (const Trace& known : program.traces) {  // one input for what is read twice
-    if (known.first == trace.first && known.count == trace.count && known.axis == trace.axis && traced_names_[known.input] == name) {
+    if (known.first == trace.first && known.count == trace.count && known.axis == trace.axis &&
+        traced_names_[known.input] == name) {
       trace.input = known.input;
     }
   }
@@ -223,7 +232,8 @@ void BuildLagrangian(Parts& parts) {
   });
   program.multipliers = parts.Make("multipliers", kSeen, [&](Scope& s) {
     const Term penalty = s.InputOnce("penalty", Role::kInstance, {});
-    for (const lang::Constraint* c : open) s.b.Output("multiplier/" + c->name.text, s.Mul(s.Amounts(*c, true), penalty).value);
+    for (const lang::Constraint* c : open)
+      s.b.Output("multiplier/" + c->name.text, s.Mul(s.Amounts(*c, true), penalty).value);
     return true;
   });
 }
@@ -238,7 +248,8 @@ void BuildLosses(Parts& parts) {
       s.results = true;
       if (loss.estimator) s.Unsupported(loss.estimator->span, "`by`");
       const Term value = s.Real(s.Eval(*loss.value));
-      if (!s.Own(value).empty()) s.Refuse(lang::Code::kNotScalar, loss.value->span, "a loss is a single number", "sum it up, or take its mean");
+      if (!s.Own(value).empty())
+        s.Refuse(lang::Code::kNotScalar, loss.value->span, "a loss is a single number", "sum it up, or take its mean");
       s.b.Output("loss", value.value);
       return true;
     });

@@ -125,7 +125,8 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
     if (binder.kind == lang::Binder::Kind::kIn) index = &binder;
   }
   if (!state || !index) {
-    Refuse(lang::Code::kArgumentCount, e.span, "`scan` takes one state and one index", "`scan(z = START, t in n: STEP)`");
+    Refuse(lang::Code::kArgumentCount, e.span, "`scan` takes one state and one index",
+           "`scan(z = START, t in n: STEP)`");
   }
   const double lo = index->lo ? Constant(*index->lo, "the start of a range") : 0;
   const auto steps = static_cast<std::int64_t>(std::max(0.0, Constant(*index->hi, "the end of a range") - lo));

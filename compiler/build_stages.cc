@@ -37,7 +37,8 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
   const auto* call = std::get_if<lang::Call>(&e.node);
   const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &e.node);
   const std::string name = word ? word->name.text : "";
-  const auto known = std::find_if(kRefinements.begin(), kRefinements.end(), [&](const Known& k) { return name == k.name; });
+  const auto known =
+      std::find_if(kRefinements.begin(), kRefinements.end(), [&](const Known& k) { return name == k.name; });
   if (known == kRefinements.end()) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
   if (name == "iterate" && s.problem.updates.empty()) s.Unsupported(e.span, "`iterate` without an `update`");
   Refinement r{name, {}, e.span};
@@ -69,7 +70,8 @@ void CutIntoVariables(Scope& s, const Term& flat, const std::vector<Named>& vari
   }
 }
 
-std::optional<Function> Prediction(Parts& parts, const lang::Stages* written, const std::string& name, Scope::Kinds inputs) {
+std::optional<Function> Prediction(Parts& parts, const lang::Stages* written, const std::string& name,
+                                   Scope::Kinds inputs) {
   const std::vector<Named>& variables = parts.program.variables;
   const bool is_model = name == "model";
   if (variables.empty() || (is_model && !written && parts.program.contexts.empty())) return std::nullopt;
@@ -121,7 +123,8 @@ Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& na
       const Refinement& r = stages.refinements.back();
       if (name != "model" || !parts.program.multipliers || r.name == "iterate") continue;
       const std::string open = parts.program.multipliers->outputs[0].name;
-      s.Unsupported(r.span, fmt::format("`{}` after a prediction, under the constraint `{}`,", r.name, open.substr(open.find('/') + 1)));
+      s.Unsupported(r.span, fmt::format("`{}` after a prediction, under the constraint `{}`,", r.name,
+                                        open.substr(open.find('/') + 1)));
     } catch (const Refused&) {
     }
   }
@@ -133,7 +136,8 @@ Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& na
 void BuildStages(Parts& parts) {
   const lang::Problem& problem = parts.problem;
   Program& program = parts.program;
-  program.model = BuildOne(parts, problem.model, "model", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext});
+  program.model =
+      BuildOne(parts, problem.model, "model", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext});
   program.solve = BuildOne(parts, problem.solve, "solve",
                            {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kHidden});
   if (problem.updates.empty()) return;
@@ -147,14 +151,16 @@ void BuildStages(Parts& parts) {
     return true;
   });
   if (program.states.empty()) return;
-  program.state_function = parts.Make("states", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext}, [&](Scope& s) {
-    for (const lang::UpdateDecl* u : problem.updates) {
-      if (!u->type) continue;
-      const Shape shape = s.Dims(*u->type);
-      s.b.Output(u->name.text, u->from ? s.Declared(s.Eval(*u->from), *u->type, u->from->span).value : s.b.Filled(0, shape));
-    }
-    return true;
-  });
+  program.state_function =
+      parts.Make("states", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext}, [&](Scope& s) {
+        for (const lang::UpdateDecl* u : problem.updates) {
+          if (!u->type) continue;
+          const Shape shape = s.Dims(*u->type);
+          s.b.Output(u->name.text,
+                     u->from ? s.Declared(s.Eval(*u->from), *u->type, u->from->span).value : s.b.Filled(0, shape));
+        }
+        return true;
+      });
 }
 
 void BuildSettings(Parts& parts) {
@@ -177,14 +183,17 @@ void BuildSettings(Parts& parts) {
         continue;
       }
       parts.Make("setting", {}, [&](Scope& s) {
-        static const std::vector<std::string> kNumbers = {"steps", "epochs", "batch", "clip", "decay", "seed", "precision"};
-        if (!std::count(kNumbers.begin(), kNumbers.end(), key)) s.Unsupported(setting->key.span, fmt::format("the setting `{}`", key));
+        static const std::vector<std::string> kNumbers = {"steps", "epochs", "batch",    "clip",
+                                                          "decay", "seed",   "precision"};
+        if (!std::count(kNumbers.begin(), kNumbers.end(), key))
+          s.Unsupported(setting->key.span, fmt::format("the setting `{}`", key));
         const double n = s.Constant(*setting->value, fmt::format("the setting `{}`", key));
         const auto refuse = [&](const char* what) {
           s.Refuse(lang::Code::kDomain, setting->value->span, fmt::format("`{}` is {}, not {}", key, n, what));
         };
         const bool whole = n == std::floor(n);
-        if ((key == "steps" || key == "batch" || key == "seed") && (!whole || n < (key == "batch" ? 1 : 0))) refuse("a whole number");
+        if ((key == "steps" || key == "batch" || key == "seed") && (!whole || n < (key == "batch" ? 1 : 0)))
+          refuse("a whole number");
         if (key == "precision" && n != 32 && n != 64) refuse("32 or 64");
         if ((key == "epochs" || key == "clip" || key == "decay") && !(n >= 0)) refuse("at least 0");
         out.numbers[key] = n;

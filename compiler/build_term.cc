@@ -58,7 +58,8 @@ Term Scope::Unary(Op op, const Term& x) { return {b.Unary(op, x.value), x.axes, 
 
 Term Scope::Binary(Op op, const Term& x0, const Term& y0, lang::Span at, const std::string& text) {
   Term x = x0, y = y0;
-  const bool real = Type(x) == Elem::kReal || Type(y) == Elem::kReal || op == Op::kDiv || op == Op::kPow || op == Op::kAtan2;
+  const bool real =
+      Type(x) == Elem::kReal || Type(y) == Elem::kReal || op == Op::kDiv || op == Op::kPow || op == Op::kAtan2;
   const bool arithmetic = ClassOf(op) == OpClass::kBinary;
   const auto number = [&](Term t) -> Term {
     if (real) return Real(t);
@@ -102,7 +103,8 @@ Term Scope::Select(const Term& c, const Term& x0, const Term& y0, lang::Span at)
   if (!Own(c).empty()) Refuse(lang::Code::kNotScalar, at, "the condition of `if` is not a single truth value");
   const std::vector<int> axes = Union(c.axes, Union(x.axes, y.axes));
   const Shape own = p.empty() ? q : p;
-  return {b.Select(Widen(c, axes, own).value, Widen(x, axes, own).value, Widen(y, axes, own).value), axes, x.row, -1, 0};
+  return {b.Select(Widen(c, axes, own).value, Widen(x, axes, own).value, Widen(y, axes, own).value), axes, x.row, -1,
+          0};
 }
 
 Term Scope::Contract(const Term& x0, const Term& y0, const Axes& lx, const Axes& ly, const Axes& lo) {
@@ -122,7 +124,8 @@ Term Scope::Multiply(const Term& x, const Term& y, lang::Span at) {
   if (p.empty() || q.empty()) return Binary(Op::kMul, x, y, at, "*");
   const auto mismatch = [&](std::int64_t l, std::int64_t r) {
     if (l == r) return;
-    Refuse(lang::Code::kShapeMismatch, at, fmt::format("operands of `*` have shapes `[{}]` and `[{}]`", fmt::join(p, ", "), fmt::join(q, ", ")));
+    Refuse(lang::Code::kShapeMismatch, at,
+           fmt::format("operands of `*` have shapes `[{}]` and `[{}]`", fmt::join(p, ", "), fmt::join(q, ", ")));
   };
   if (x.row && !y.row) {  // row times vector or matrix
     mismatch(p[0], q[0]);
@@ -140,9 +143,11 @@ Term Scope::Multiply(const Term& x, const Term& y, lang::Span at) {
     return Contract(x, y, {0, 1}, {1, 2}, {0, 2});
   }
   if (p.size() == 1 && q.size() == 1) {
-    Refuse(lang::Code::kProductOfVectors, at, "`*` of two vectors is ambiguous", "write `dot(a, b)` for the inner product or `a .* b` for the product entry by entry");
+    Refuse(lang::Code::kProductOfVectors, at, "`*` of two vectors is ambiguous",
+           "write `dot(a, b)` for the inner product or `a .* b` for the product entry by entry");
   }
-  Refuse(lang::Code::kShapeMismatch, at, fmt::format("operands of `*` have shapes `[{}]` and `[{}]`", fmt::join(p, ", "), fmt::join(q, ", ")));
+  Refuse(lang::Code::kShapeMismatch, at,
+         fmt::format("operands of `*` have shapes `[{}]` and `[{}]`", fmt::join(p, ", "), fmt::join(q, ", ")));
 }
 
 Term Scope::Transposed(const Term& x, lang::Span at) {
@@ -214,19 +219,25 @@ Term Scope::Concat(std::vector<Term> parts, std::int64_t axis, lang::Span at) {
   for (Term& p : parts) {
     Shape own = Own(p), first = Own(parts[0]);
     own[Z(axis)] = first[Z(axis)] = 0;
-    if (own != first) Refuse(lang::Code::kShapeMismatch, at, fmt::format("the parts have shapes `[{}]` and `[{}]`", fmt::join(Own(parts[0]), ", "), fmt::join(Own(p), ", ")));
+    if (own != first)
+      Refuse(lang::Code::kShapeMismatch, at,
+             fmt::format("the parts have shapes `[{}]` and `[{}]`", fmt::join(Own(parts[0]), ", "),
+                         fmt::join(Own(p), ", ")));
     values.push_back(Widen(real ? Real(p) : p, axes, Own(p)).value);
   }
   return {b.Concat(values, axis + I(axes.size())), axes, false, -1, 0};
 }
 
-// x[.., index, ..] at own axis `dim`, by one gather: [common loops, dim, own loops, rest] at [common loops, index's loops].
+// x[.., index, ..] at own axis `dim`, by one gather: [common loops, dim, own loops, rest] at [common loops, index's
+// loops].
 Term Scope::GatherOne(const Term& x, std::size_t dim, const Term& index) {
   std::vector<int> common, mine, theirs;
   std::set_intersection(x.axes.begin(), x.axes.end(), index.axes.begin(), index.axes.end(), std::back_inserter(common));
   std::set_difference(x.axes.begin(), x.axes.end(), common.begin(), common.end(), std::back_inserter(mine));
   std::set_difference(index.axes.begin(), index.axes.end(), common.begin(), common.end(), std::back_inserter(theirs));
-  const auto place = [](const std::vector<int>& axes, int a) { return std::find(axes.begin(), axes.end(), a) - axes.begin(); };
+  const auto place = [](const std::vector<int>& axes, int a) {
+    return std::find(axes.begin(), axes.end(), a) - axes.begin();
+  };
   Axes order, index_order;
   for (int a : common) order.push_back(place(x.axes, a)), index_order.push_back(place(index.axes, a));
   order.push_back(I(x.axes.size() + dim));
@@ -235,7 +246,8 @@ Term Scope::GatherOne(const Term& x, std::size_t dim, const Term& index) {
   for (int a : theirs) index_order.push_back(place(index.axes, a));
   for (std::size_t d = 0; d < Own(index).size(); ++d) index_order.push_back(I(index.axes.size() + d));
   const Value got = b.Gather(b.Transpose(x.value, order), b.Transpose(index.value, index_order), I(common.size()));
-  // got: [common, theirs, own axes of the index, mine, rest] → [union ascending, index's own axes at `dim` among the rest].
+  // got: [common, theirs, own axes of the index, mine, rest] → [union ascending, index's own axes at `dim` among the
+  // rest].
   std::vector<int> now = common;
   now.insert(now.end(), theirs.begin(), theirs.end());
   const std::size_t index_own = Own(index).size(), at = now.size();
@@ -258,7 +270,8 @@ Term Scope::Index(const Term& x0, const std::vector<lang::IndexItem>& items, lan
   x.row = false;
   x.index_axis = -1;
   if (items.size() > Own(x).size()) {
-    Refuse(lang::Code::kShapeMismatch, at, fmt::format("{} indices for an array of {} axes", items.size(), Own(x).size()));
+    Refuse(lang::Code::kShapeMismatch, at,
+           fmt::format("{} indices for an array of {} axes", items.size(), Own(x).size()));
   }
   std::size_t dim = 0;
   for (const lang::IndexItem& item : items) {
@@ -279,7 +292,8 @@ Term Scope::Index(const Term& x0, const std::vector<lang::IndexItem>& items, lan
       const double lo = item.lo ? Constant(*item.lo, "the start of a slice") : 0;
       const double hi = item.hi ? Constant(*item.hi, "the end of a slice") : static_cast<double>(own[dim]);
       if (lo < 0 || hi > static_cast<double>(own[dim]) || lo > hi) {
-        Refuse(lang::Code::kDomain, item.span, fmt::format("the slice {}..{} leaves the axis of {} entries", lo, hi, own[dim]));
+        Refuse(lang::Code::kDomain, item.span,
+               fmt::format("the slice {}..{} leaves the axis of {} entries", lo, hi, own[dim]));
       }
       x.value = window(static_cast<std::int64_t>(lo), static_cast<std::int64_t>(hi - lo));
       ++dim;
@@ -290,7 +304,8 @@ Term Scope::Index(const Term& x0, const std::vector<lang::IndexItem>& items, lan
     const Node& n = b.node(i.value);
     if (n.op == Op::kNumber) {  // a fixed entry: a slice without its axis
       if (n.number < 0 || n.number >= static_cast<double>(own[dim])) {
-        Refuse(lang::Code::kDomain, item.span, fmt::format("the index {} leaves the axis of {} entries", n.number, own[dim]));
+        Refuse(lang::Code::kDomain, item.span,
+               fmt::format("the index {} leaves the axis of {} entries", n.number, own[dim]));
       }
       x.value = window(static_cast<std::int64_t>(n.number), 1);
       Shape rest = own;
@@ -298,14 +313,15 @@ Term Scope::Index(const Term& x0, const std::vector<lang::IndexItem>& items, lan
       x = Reshaped(x, rest);
       continue;
     }
-    const bool view = i.index_axis >= 0 && !std::count(x.axes.begin(), x.axes.end(), i.index_axis) && i.index_offset >= 0 &&
-                      i.index_offset + Extent(i.index_axis) <= own[dim];
+    const bool view = i.index_axis >= 0 && !std::count(x.axes.begin(), x.axes.end(), i.index_axis) &&
+                      i.index_offset >= 0 && i.index_offset + Extent(i.index_axis) <= own[dim];
     if (view) {  // the axis becomes the loop's
       x.value = window(i.index_offset, Extent(i.index_axis));
       const std::vector<int> axes = Union(x.axes, {i.index_axis});
       Axes order;
       for (int a : axes) {
-        order.push_back(a == i.index_axis ? I(lead + dim) : std::find(x.axes.begin(), x.axes.end(), a) - x.axes.begin());
+        order.push_back(a == i.index_axis ? I(lead + dim)
+                                          : std::find(x.axes.begin(), x.axes.end(), a) - x.axes.begin());
       }
       for (std::size_t d = 0; d < own.size(); ++d) if (d != dim) order.push_back(I(lead + d));
       x = {b.Transpose(x.value, order), axes, false, -1, 0};

@@ -129,12 +129,15 @@ Value Builder::Dot(Value a, Value b, const std::vector<std::int64_t>& la, const 
   std::map<std::int64_t, std::int64_t> names;
   std::vector<std::int64_t> labels;
   for (const auto* part : {&la, &lb, &lo}) {
-    for (std::int64_t l : *part) labels.push_back(names.emplace(l, static_cast<std::int64_t>(names.size())).first->second);
+    for (std::int64_t l : *part)
+      labels.push_back(names.emplace(l, static_cast<std::int64_t>(names.size())).first->second);
   }
   return Put({Op::kDot, {}, {a, b}, std::move(labels), 0, {}});
 }
 
-Value Builder::Gather(Value x, Value index, std::int64_t lead) { return Put({Op::kGather, {}, {x, index}, {lead}, 0, {}}); }
+Value Builder::Gather(Value x, Value index, std::int64_t lead) {
+  return Put({Op::kGather, {}, {x, index}, {lead}, 0, {}});
+}
 
 Value Builder::Scatter(Value index, Value g, std::int64_t lead, std::int64_t count) {
   return Put({Op::kScatter, {}, {index, g}, {lead, count}, 0, {}});

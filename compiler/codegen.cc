@@ -185,8 +185,8 @@ bool Emitter::IsCheap(std::int32_t root) {
 
 // How many outputs are accumulated side by side: their sums are independent, and they share what does not depend on the
 // jammed variable. One where the value is not cheap. Where it is the product of an entry of a shared matrix and one
-// that varies, as many as the registers hold: each takes one instruction that reads the matrix, and all of them together
-// one read of the other factor.
+// that varies, as many as the registers hold: each takes one instruction that reads the matrix, and all of them
+// together one read of the other factor.
 int Emitter::CopiesOf(const Step& step) {
   constexpr int kFew = 4;
   if (step.outer.empty() || step.outer.back() < kFew || Count(step.inner) < 2) return 1;
@@ -266,8 +266,8 @@ void Emitter::EmitReduce(const Step& step) {
   });
 }
 
-// One output at a time, with partial results side by side along the last inner axis: a single one would wait for its own
-// latency in every step.
+// One output at a time, with partial results side by side along the last inner axis: a single one would wait for its
+// own latency in every step.
 bool Emitter::Splits(const Step& step) {
   return !step.inner.empty() && step.inner.back() >= 2 * kParts && IsCheap(step.stores[0].value);
 }

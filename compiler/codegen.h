@@ -13,15 +13,16 @@
 #include "compiler/kernel.h"
 #include "compiler/loop.h"
 
-// Loop program to LLVM IR: `amo_prepare` and `amo_kernel`, with the signatures of PrepareFunction and KernelFunction. `lanes` instances (a power
-// of two) are worked on at once: their entries lie side by side in scratch ([entry][lane]), where a tile of inputs is
-// brought first. With lanes = 1, vectors of `native_width` reals run along the problem's own axes where these allow it.
+// Loop program to LLVM IR: `amo_prepare` and `amo_kernel`, with the signatures of PrepareFunction and KernelFunction.
+// `lanes` instances (a power of two) are worked on at once: their entries lie side by side in scratch ([entry][lane]),
+// where a tile of inputs is brought first. With lanes = 1, vectors of `native_width` reals run along the problem's own
+// axes where these allow it.
 namespace amo::compiler {
 
 inline constexpr const char *kPrepareSymbol = "amo_prepare", *kKernelSymbol = "amo_kernel";
 
-// Where buffers lie in bytes, those of Place::kShared in the shared memory, the others in the scratch; -1 where a buffer
-// lies elsewhere. Buffers of the scratch whose lives do not overlap share memory.
+// Where buffers lie in bytes, those of Place::kShared in the shared memory, the others in the scratch; -1 where a
+// buffer lies elsewhere. Buffers of the scratch whose lives do not overlap share memory.
 struct ScratchPlan {
   std::vector<std::int64_t> offset;
   std::size_t shared_bytes = 0, bytes = 0;

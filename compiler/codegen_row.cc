@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The form for one instance: loops in vectors along one axis, where everything that is read and written there lies side by
-// side. What is left of a row after the last whole vector goes one by one.
+// The form for one instance: loops in vectors along one axis, where everything that is read and written there lies side
+// by side. What is left of a row after the last whole vector goes one by one.
 #include <llvm/IR/Constants.h>
 
 #include <algorithm>
@@ -66,7 +66,8 @@ bool Emitter::IsSlow(std::int32_t e) const {
                                    Op::kMax, Op::kMin, Op::kAbs, Op::kToReal};
     if (std::find(std::begin(kFast), std::end(kFast), x.op) == std::end(kFast)) return true;
   }
-  return x.kind != ExprKind::kLoad && std::any_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return IsSlow(a); });
+  return x.kind != ExprKind::kLoad &&
+         std::any_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return IsSlow(a); });
 }
 
 // Whether a value can be computed for neighbours along a depth: the variable stands in indices of stride 1 only, or of
@@ -97,7 +98,9 @@ bool Emitter::GoesInVectors(std::int32_t e, int depth, bool gather) const {
 unsigned Emitter::WidthAlong(const Step& step, int depth, bool stored) const {
   if (depth <= step.level) return 1;
   for (const Store& s : step.stores) {
-    if (!GoesInVectors(s.value, depth, IsSlow(s.value)) || p_.buffers[static_cast<std::size_t>(s.buffer)].elem == Elem::kInt) return 1;
+    if (!GoesInVectors(s.value, depth, IsSlow(s.value)) ||
+        p_.buffers[static_cast<std::size_t>(s.buffer)].elem == Elem::kInt)
+      return 1;
     if (stored && StrideOf(s.index, depth) != 1) return 1;
     // What the step writes it reads at the same place only.
     const auto clashes = [&](auto&& self, std::int32_t e) -> bool {

@@ -25,7 +25,10 @@ Work WorkOf(Op op) {
   static constexpr Op kFunctions[] = {Op::kExp,  Op::kLog,  Op::kExpm1, Op::kLog1p,   Op::kSin,     Op::kCos, Op::kTan,
                                       Op::kSinh, Op::kCosh, Op::kTanh,  Op::kSigmoid, Op::kSoftplus};
   const auto in = [&](const auto& list) { return std::find(std::begin(list), std::end(list), op) != std::end(list); };
-  return in(kDivisions) ? Work::kDivision : in(kLibrary) ? Work::kLibrary : in(kFunctions) ? Work::kFunction : Work::kArithmetic;
+  return in(kDivisions)   ? Work::kDivision
+         : in(kLibrary)   ? Work::kLibrary
+         : in(kFunctions) ? Work::kFunction
+                          : Work::kArithmetic;
 }
 
 class Counter {
@@ -59,7 +62,8 @@ class Counter {
  private:
   static double Times(const Shape& loops, int depth) {
     double times = 1;
-    for (int d = 0; d < depth && d < static_cast<int>(loops.size()); ++d) times *= static_cast<double>(loops[static_cast<std::size_t>(d)]);
+    for (int d = 0; d < depth && d < static_cast<int>(loops.size()); ++d)
+      times *= static_cast<double>(loops[static_cast<std::size_t>(d)]);
     return times;
   }
 
@@ -107,7 +111,8 @@ std::size_t EntryBytes(Elem elem, Precision precision) {
 Memory Random(const Type& type, Precision precision, std::int64_t instances) {
   const auto count = static_cast<std::size_t>(Count(type.shape) * instances);
   Memory memory = Allocate(count * EntryBytes(type.elem, precision) + 1);
-  std::fill_n(static_cast<unsigned char*>(memory.get()), count * EntryBytes(type.elem, precision), static_cast<unsigned char>(0));
+  std::fill_n(static_cast<unsigned char*>(memory.get()), count * EntryBytes(type.elem, precision),
+              static_cast<unsigned char>(0));
   if (type.elem != Elem::kReal) return memory;
   std::uint64_t state = 1;
   for (std::size_t i = 0; i < count; ++i) {

@@ -37,8 +37,8 @@ Cost CountCost(const Function& function);
 // first call for a precision, in some 100 ms where the disk cache has no kernels for it yet.
 const std::array<double, kWorks>& UnitTimes(Precision precision);
 
-// Nanoseconds per instance in a batch on one core. A model of throughput: arithmetic and memory overlap, all else adds up;
-// it knows nothing of waiting or of caches that are too small, so within a factor of two or so.
+// Nanoseconds per instance in a batch on one core. A model of throughput: arithmetic and memory overlap, all else adds
+// up; it knows nothing of waiting or of caches that are too small, so within a factor of two or so.
 double PredictedTime(const Cost& cost, Precision precision);
 
 // The same, measured with `batch` instances of random numbers; nanoseconds per instance, the least of some runs.

@@ -58,7 +58,8 @@ Value Winner(Builder& b, const Node& n, Value x) {
   if (Count(shape) == 0) return b.Filled(0, shape);  // nothing wins over nothing
   Axes order, back(shape.size());
   for (std::size_t d = 0; d < shape.size(); ++d) {
-    if (!std::binary_search(n.attr.begin(), n.attr.end(), static_cast<std::int64_t>(d))) order.push_back(static_cast<std::int64_t>(d));
+    if (!std::binary_search(n.attr.begin(), n.attr.end(), static_cast<std::int64_t>(d)))
+      order.push_back(static_cast<std::int64_t>(d));
   }
   const std::size_t kept = order.size();
   order.insert(order.end(), n.attr.begin(), n.attr.end());
@@ -178,7 +179,8 @@ std::vector<Value> Reverse(Builder& b, const Function& f, const std::vector<Valu
         const auto side = [&](Value other, const Axes& other_labels, const Axes& own, Shape shape) {
           Axes have;
           for (std::int64_t label : own) {
-            const bool known = std::count(l.out.begin(), l.out.end(), label) || std::count(other_labels.begin(), other_labels.end(), label);
+            const bool known = std::count(l.out.begin(), l.out.end(), label) ||
+                               std::count(other_labels.begin(), other_labels.end(), label);
             if (known) have.push_back(label);
           }
           const Value part = b.Dot(g, other, l.out, other_labels, have);
@@ -242,11 +244,13 @@ std::vector<Value> Forward(Builder& b, const Function& f, const std::vector<Valu
       }
       case OpClass::kReduce:
         if (n.op == Op::kReduceSum) tangent[i] = b.Reduce(n.op, t(0), n.attr);
-        else if (n.op == Op::kReduceProd) tangent[i] = b.Reduce(Op::kReduceSum, b.Mul(Others(b, n, x(0), values[i]), t(0)), n.attr);
+        else if (n.op == Op::kReduceProd)
+          tangent[i] = b.Reduce(Op::kReduceSum, b.Mul(Others(b, n, x(0), values[i]), t(0)), n.attr);
         else tangent[i] = b.Reduce(Op::kReduceSum, b.Mul(Winner(b, n, x(0)), t(0)), n.attr);
         break;
       case OpClass::kAlong:
-        tangent[i] = n.op == Op::kCumSum ? b.Along(n.op, t(0)) : b.Gather(t(0), b.Along(Op::kArgSort, x(0)), Lead(b, x(0)));
+        tangent[i] =
+            n.op == Op::kCumSum ? b.Along(n.op, t(0)) : b.Gather(t(0), b.Along(Op::kArgSort, x(0)), Lead(b, x(0)));
         break;
       case OpClass::kContract: {
         const DotLabels l = LabelsOf(f, n);
@@ -256,7 +260,8 @@ std::vector<Value> Forward(Builder& b, const Function& f, const std::vector<Valu
         break;
       }
       case OpClass::kIndex:
-        tangent[i] = n.op == Op::kGather ? b.Gather(filled(0), x(1), n.attr[0]) : b.Scatter(x(0), filled(1), n.attr[0], n.attr[1]);
+        tangent[i] = n.op == Op::kGather ? b.Gather(filled(0), x(1), n.attr[0])
+                                         : b.Scatter(x(0), filled(1), n.attr[0], n.attr[1]);
         break;
       case OpClass::kLoop: {
         std::vector<Value> args, tangents;

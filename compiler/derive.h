@@ -11,11 +11,13 @@
 // one of the one-sided ones (abs and sign at 0: 0; max and min: the side that wins, the second of equals).
 namespace amo::compiler {
 
-// Appends the nodes of `f` to a builder. `inputs` stand for the function's inputs, in order. Returns every node's value.
+// Appends the nodes of `f` to a builder. `inputs` stand for the function's inputs, in order. Returns every node's
+// value.
 std::vector<Value> Inline(Builder& builder, const Function& f, const std::vector<Value>& inputs);
 
-// Reverse mode: the products of the outputs' adjoints with the derivatives by `wrt`, values of the function being built.
-// `values[i]` is node i's value; an adjoint may be {-1} for zero. The results are {-1} where nothing depends on them.
+// Reverse mode: the products of the outputs' adjoints with the derivatives by `wrt`, values of the function being
+// built. `values[i]` is node i's value; an adjoint may be {-1} for zero. The results are {-1} where nothing depends on
+// them.
 std::vector<Value> Reverse(Builder& builder, const Function& f, const std::vector<Value>& values,
                            const std::vector<Value>& output_adjoints, const std::vector<int>& wrt);
 

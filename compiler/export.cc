@@ -82,10 +82,17 @@ class Exporter {
       inlined->setLinkage(llvm::Function::InternalLinkage);
       inlined->addFnAttr(llvm::Attribute::AlwaysInline);
     }
-    Wrap(*module, plan, f.symbol + (batch ? "_batch" : ""), ArgumentsOf(f.function), batch);
+    const std::string symbol = f.symbol + (batch ? "_batch" : "");
+    const std::vector<ExportArgument> arguments = ArgumentsOf(f.function);
+    Wrap(*module, plan, symbol, arguments, batch, Does::kBoth);
+    if (plan.shared_bytes > 0) {
+      if (!batch) Wrap(*module, plan, symbol + "_prepare", arguments, batch, Does::kPrepares);
+      Wrap(*module, plan, symbol + "_prepared", arguments, batch, Does::kRuns);
+    }
     const bool failed = linker_.linkInModule(std::move(module));
     AMO_CHECK(!failed, "(link)");
-    return {lanes, plan.shared_bytes + plan.bytes + kAlignment};
+    return {lanes, plan.shared_bytes + plan.bytes + kAlignment,
+            plan.shared_bytes > 0 ? plan.shared_bytes + kAlignment : 0};
   }
 
   std::string Finish() {
@@ -98,19 +105,25 @@ class Exporter {
   }
 
  private:
-  // The function that C calls: its arguments as the arrays that a kernel takes, on the stack until they are optimized
-  // away. What is shared begins the scratch.
+  // What a function that C calls does: prepares and runs, or one of both with memory that the caller keeps.
+  enum class Does { kBoth, kPrepares, kRuns };
+
+  // Its arguments become the arrays that a kernel takes, on the stack until they are optimized away. Where it does both,
+  // what is shared begins the scratch.
   void Wrap(llvm::Module& module, const ScratchPlan& plan, const std::string& symbol,
-            const std::vector<ExportArgument>& arguments, bool batch) {
+            const std::vector<ExportArgument>& arguments, bool batch, Does does) {
     llvm::IRBuilder<> b(context_);
     llvm::Type *pointer = b.getPtrTy(), *i64 = b.getInt64Ty();
+    const bool runs = does != Does::kPrepares;
+    const auto given = [&](const ExportArgument& a) { return runs || a.shared; };
     std::vector<llvm::Type*> types;
     for (const ExportArgument& a : arguments) {
-      types.push_back(pointer);
-      if (batch && !a.shared) types.push_back(i64);
+      if (given(a)) types.push_back(pointer);
+      if (runs && batch && !a.shared) types.push_back(i64);
     }
-    if (batch) types.insert(types.end(), {i64, i64});
+    if (runs && batch) types.insert(types.end(), {i64, i64});
     types.push_back(pointer);
+    if (does == Does::kRuns) types.push_back(pointer);
     auto* function = llvm::Function::Create(llvm::FunctionType::get(b.getVoidTy(), types, false),
                                             llvm::Function::ExternalLinkage, symbol, module);
     function->setDoesNotThrow();
@@ -127,24 +140,33 @@ class Exporter {
     llvm::Value* out = array(static_cast<std::int64_t>(arguments.size()) - inputs);
     unsigned next = 0, k = 0;
     for (const ExportArgument& a : arguments) {
+      const unsigned index = a.written ? k - static_cast<unsigned>(inputs) : k;
+      ++k;
+      if (!given(a)) continue;
       if (a.written) function->addParamAttr(next, llvm::Attribute::NoAlias);
       llvm::Value* data = function->getArg(next++);
       llvm::Value* stride = batch && !a.shared ? static_cast<llvm::Value*>(function->getArg(next++)) : b.getInt64(0);
-      const auto index = a.written ? k - static_cast<unsigned>(inputs) : k;
       llvm::Value* at = b.CreateConstGEP1_64(pair, a.written ? out : in, index);
       b.CreateStore(data, b.CreateStructGEP(pair, at, 0));
       b.CreateStore(stride, b.CreateStructGEP(pair, at, 1));
-      ++k;
     }
-    llvm::Value* begin = batch ? static_cast<llvm::Value*>(function->getArg(next++)) : b.getInt64(0);
-    llvm::Value* end = batch ? static_cast<llvm::Value*>(function->getArg(next++)) : b.getInt64(1);
-    function->addParamAttr(next, llvm::Attribute::NoAlias);
-    llvm::Value* past = b.CreateConstGEP1_64(b.getInt8Ty(), function->getArg(next), kAlignment - 1);
-    llvm::Value* shared =
-        b.CreateIntrinsic(llvm::Intrinsic::ptrmask, {pointer, i64}, {past, b.getInt64(~std::uint64_t{kAlignment - 1})});
-    llvm::Value* scratch = b.CreateConstGEP1_64(b.getInt8Ty(), shared, plan.shared_bytes);
-    b.CreateCall(module.getFunction(kPrepareSymbol), {in, shared});
-    b.CreateCall(module.getFunction(kKernelSymbol), {in, out, begin, end, shared, scratch});
+    // Memory of any alignment, from its first aligned byte on.
+    const auto memory = [&](unsigned argument) {
+      function->addParamAttr(argument, llvm::Attribute::NoAlias);
+      llvm::Value* past = b.CreateConstGEP1_64(b.getInt8Ty(), function->getArg(argument), kAlignment - 1);
+      llvm::Value* mask = b.getInt64(~std::uint64_t{kAlignment - 1});
+      return b.CreateIntrinsic(llvm::Intrinsic::ptrmask, {pointer, i64}, {past, mask});
+    };
+    llvm::Value *begin = b.getInt64(0), *end = b.getInt64(1);
+    if (runs && batch) begin = function->getArg(next), end = function->getArg(next + 1), next += 2;
+    llvm::Value* shared = memory(next++);
+    if (does != Does::kRuns) b.CreateCall(module.getFunction(kPrepareSymbol), {in, shared});
+    if (runs) {
+      llvm::Value* scratch = does == Does::kRuns
+                                 ? static_cast<llvm::Value*>(memory(next))
+                                 : b.CreateConstGEP1_64(b.getInt8Ty(), shared, plan.shared_bytes);
+      b.CreateCall(module.getFunction(kKernelSymbol), {in, out, begin, end, shared, scratch});
+    }
     b.CreateRetVoid();
   }
 

@@ -39,6 +39,7 @@ struct ExportOptions {
 struct ExportForm {
   int lanes = 1;
   std::size_t scratch_bytes = 0;
+  std::size_t shared_bytes = 0;  // 0: nothing to prepare
 };
 
 struct ExportedFunction {

@@ -23,7 +23,7 @@ constexpr std::string_view kTaken[] = {
     "end", "enum", "errno", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if",
     "imaginary", "inline", "int", "int64_t", "linux", "long", "mutable", "namespace", "new", "noexcept", "noreturn",
     "not", "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register",
-    "reinterpret_cast", "requires", "restrict", "return", "scratch", "short", "signed", "size_t", "sizeof", "static",
+    "reinterpret_cast", "requires", "restrict", "return", "scratch", "shared", "short", "signed", "size_t", "sizeof", "static",
     "static_assert", "static_cast", "stderr", "stdin", "stdout", "struct", "switch", "template", "this",
     "thread_local", "throw", "true", "try", "typedef", "typeid", "typename", "typeof", "uint8_t", "union", "unix",
     "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq"};
@@ -95,7 +95,7 @@ std::string Table(const std::vector<ExportArgument>& arguments, Precision precis
 
 // A declaration, broken where it gets long.
 std::string Declaration(const std::string& symbol, const std::vector<ExportArgument>& arguments, Precision precision,
-                        bool batch) {
+                        bool batch, const std::vector<std::string>& memory) {
   constexpr std::size_t kWidth = 110;
   std::vector<std::string> parts;
   for (const ExportArgument& a : arguments) {
@@ -104,7 +104,7 @@ std::string Declaration(const std::string& symbol, const std::vector<ExportArgum
     parts.push_back(std::move(part));
   }
   if (batch) parts.push_back("int64_t begin, int64_t end");
-  parts.push_back("void *scratch");
+  parts.insert(parts.end(), memory.begin(), memory.end());
   const std::string head = fmt::format("void {}(", symbol);
   std::string text = head;
   std::size_t column = head.size();
@@ -135,7 +135,11 @@ constexpr const char* kConventions =
     " * threads need nothing but a scratch each: NAME_scratch_bytes bytes of any alignment, with any content.\n"
     " *\n"
     " * NAME works on one instance. NAME_batch works on instances begin, ..., end - 1, several at once: instance b\n"
-    " * of x begins at x + b * x_stride, in entries; a stride of 0 gives all instances the same input.\n";
+    " * of x begins at x + b * x_stride, in entries; a stride of 0 gives all instances the same input.\n"
+    " *\n"
+    " * Where NAME_prepare stands, it computes what depends on shared arrays alone, once, into `shared` of\n"
+    " * NAME_shared_bytes bytes; NAME_prepared and NAME_batch_prepared then do without that work for as long as these\n"
+    " * arrays do not change. Threads may share it.\n";
 
 }  // namespace
 
@@ -177,9 +181,19 @@ std::string ExportHeader(const std::vector<ExportFunction>& functions, const std
     const std::vector<ExportArgument> arguments = ArgumentsOf(f.function);
     text += fmt::format("\n/* {}\n{} */\n", Indented(f.about), Table(arguments, options.precision));
     text += fmt::format("#define {}_scratch_bytes ((size_t){})\n", f.symbol, exported[k].one.scratch_bytes);
-    text += Declaration(f.symbol, arguments, options.precision, false);
+    text += Declaration(f.symbol, arguments, options.precision, false, {"void *scratch"});
     text += fmt::format("#define {}_batch_scratch_bytes ((size_t){})\n", f.symbol, exported[k].batch.scratch_bytes);
-    text += Declaration(f.symbol + "_batch", arguments, options.precision, true);
+    text += Declaration(f.symbol + "_batch", arguments, options.precision, true, {"void *scratch"});
+    if (exported[k].one.shared_bytes == 0) continue;
+    std::vector<ExportArgument> shared;
+    for (const ExportArgument& a : arguments) {
+      if (a.shared) shared.push_back(a);
+    }
+    text += fmt::format("#define {}_shared_bytes ((size_t){})\n", f.symbol, exported[k].one.shared_bytes);
+    text += Declaration(f.symbol + "_prepare", shared, options.precision, false, {"void *shared"});
+    const std::vector<std::string> both{"const void *shared", "void *scratch"};
+    text += Declaration(f.symbol + "_prepared", arguments, options.precision, false, both);
+    text += Declaration(f.symbol + "_batch_prepared", arguments, options.precision, true, both);
   }
   text += fmt::format("\n#ifdef __cplusplus\n}}  /* extern \"C\" */\n#endif\n\n#endif  /* {} */\n", guard);
   return text;

@@ -53,7 +53,8 @@ Inferred InferBroadcast(const Node& n, const Type& x) {
     if (x.shape[static_cast<std::size_t>(n.attr[d])] != n.type.shape[d]) return Wrong("changes an extent");
     ++seen[static_cast<std::size_t>(n.attr[d])];
   }
-  if (std::any_of(seen.begin(), seen.end(), [](int k) { return k != 1; })) return Wrong("uses an axis not exactly once");
+  if (std::any_of(seen.begin(), seen.end(), [](int k) { return k != 1; }))
+    return Wrong("uses an axis not exactly once");
   return {{x.elem, n.type.shape}, ""};
 }
 

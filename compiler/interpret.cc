@@ -55,10 +55,12 @@ void Shaped(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
     });
   } else if (n.op == Op::kSlice) {
     const std::int64_t base = Flat(n.attr, xs);
-    ForEach(out.type.shape, [&](const Indices& i, std::int64_t flat) { out.data[Z(flat)] = x.data[Z(base + Flat(i, xs))]; });
+    ForEach(out.type.shape,
+            [&](const Indices& i, std::int64_t flat) { out.data[Z(flat)] = x.data[Z(base + Flat(i, xs))]; });
   } else if (n.op == Op::kPad) {
     const std::int64_t base = Flat(n.attr, os);
-    ForEach(x.type.shape, [&](const Indices& i, std::int64_t flat) { out.data[Z(base + Flat(i, os))] = x.data[Z(flat)]; });
+    ForEach(x.type.shape,
+            [&](const Indices& i, std::int64_t flat) { out.data[Z(base + Flat(i, os))] = x.data[Z(flat)]; });
   } else {  // kConcat
     std::int64_t start = 0;
     for (const Tensor* part : in) {
@@ -109,7 +111,8 @@ void AlongLast(const Node& node, const Tensor& x, Tensor& out) {
     Indices order(Z(n));
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return row[a] < row[b]; });
-    for (std::int64_t i = 0; i < n; ++i) to[i] = node.op == Op::kSort ? row[order[Z(i)]] : static_cast<double>(order[Z(i)]);
+    for (std::int64_t i = 0; i < n; ++i)
+      to[i] = node.op == Op::kSort ? row[order[Z(i)]] : static_cast<double>(order[Z(i)]);
   }
 }
 
@@ -193,7 +196,8 @@ void Scanned(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
   }
 }
 
-Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor*>& in, const std::vector<Tensor>& inputs) {
+Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor*>& in,
+                const std::vector<Tensor>& inputs) {
   if (n.op == Op::kInput) return inputs[Z(n.attr[0])];
   Tensor out{n.type, std::vector<double>(Z(Count(n.type.shape)))};
   switch (ClassOf(n.op)) {
@@ -218,7 +222,9 @@ Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor
     case OpClass::kArg:
     case OpClass::kAlong: AlongLast(n, *in[0], out); break;
     case OpClass::kContract: Dotted(f, n, *in[0], *in[1], out); break;
-    case OpClass::kIndex: n.op == Op::kGather ? Indexed(n, *in[0], *in[1], out) : Indexed(n, *in[1], *in[0], out); break;
+    case OpClass::kIndex:
+      n.op == Op::kGather ? Indexed(n, *in[0], *in[1], out) : Indexed(n, *in[1], *in[0], out);
+      break;
     case OpClass::kLoop: Scanned(n, in, out); break;
   }
   return out;

@@ -24,7 +24,8 @@
 //   Leaf       input {k}            the k-th input
 //              number {} value      a scalar constant
 //              iota {start}         [n] ints start, start + 1, …
-//   broadcast {axes}                output axis d reads input axis axes[d], or repeats along it where axes[d] is -1; every
+//   broadcast {axes}                output axis d reads input axis axes[d], or repeats along it where axes[d] is -1;
+//   every
 //                                   input axis appears exactly once: a transposition is one too
 //   reshape                         the same entries in row-major order
 //   slice {starts}                  out[i] = x[starts + i]
@@ -33,21 +34,24 @@
 //   reduce_* {axes}                 removes the (sorted) axes; over nothing: 0, 1, -inf, inf
 //   argmax, argmin                  [.., n] → [..] int, the first of equals
 //   cumsum, sort, argsort           along the last axis; sort ascends and is stable
-//   dot {labels}                    one label for each axis of a, then of b, then of the result: the sum of products over
+//   dot {labels}                    one label for each axis of a, then of b, then of the result: the sum of products
+//   over
 //                                   every label that the result lacks; a result label stands in at least one operand
-//   gather {lead}                   x [L.., D, T..], index [L.., S..] → [L.., S.., T..]: entry index of axis `lead`; an index
+//   gather {lead}                   x [L.., D, T..], index [L.., S..] → [L.., S.., T..]: entry index of axis `lead`; an
+//   index
 //                                   outside 0..D-1 is clamped to it
 //   scatter {lead, D}               index [L.., S..], g [L.., S.., T..] → [L.., D, T..]: sums; the adjoint of gather
 //   stop                            its argument; a constant for derivatives
 //   scan {H, carries, xs, ys, reverse, index}
-//                                   H steps of the node's body, a function that sees nothing but its inputs. Arguments: the
-//                                   carries before the first step; xs, each [H, ..]; constants, the same for all steps.
-//                                   Inputs of the body: the carries, row t of each xs, the constants, and with `index` the
-//                                   step t as an int. Its outputs: the next carries, then row t of each of the ys. With
-//                                   `reverse` t runs from H-1 down to 0; xs and ys are indexed by t alike. Carries and ys
-//                                   are real. The value is real[N]: the last carries, flat, one after the other, then each
-//                                   of the ys, flat. Roles of a body's inputs say nothing: all carries vary by instance
-//                                   where any argument does, xs and constants where theirs does.
+//                                   H steps of the node's body, a function that sees nothing but its inputs. Arguments:
+//                                   the carries before the first step; xs, each [H, ..]; constants, the same for all
+//                                   steps. Inputs of the body: the carries, row t of each xs, the constants, and with
+//                                   `index` the step t as an int. Its outputs: the next carries, then row t of each of
+//                                   the ys. With `reverse` t runs from H-1 down to 0; xs and ys are indexed by t alike.
+//                                   Carries and ys are real. The value is real[N]: the last carries, flat, one after
+//                                   the other, then each of the ys, flat. Roles of a body's inputs say nothing: all
+//                                   carries vary by instance where any argument does, xs and constants where theirs
+//                                   does.
 namespace amo::compiler {
 
 enum class Op : std::uint8_t {

@@ -336,7 +336,8 @@ class Lowering {
     const DotLabels l = LabelsOf(f_, n);
     std::map<std::int64_t, std::int32_t> var;
     Shape inner;
-    for (std::size_t d = 0; d < l.out.size(); ++d) var[l.out[d]] = p_.Var(level_ + static_cast<int>(d) + 1, n.type.shape[d]);
+    for (std::size_t d = 0; d < l.out.size(); ++d)
+      var[l.out[d]] = p_.Var(level_ + static_cast<int>(d) + 1, n.type.shape[d]);
     const auto contract = [&](const std::vector<std::int64_t>& labels, const Shape& shape) {
       for (std::size_t d = 0; d < labels.size(); ++d) {
         if (var.count(labels[d])) continue;

@@ -15,7 +15,8 @@
 // every value that depends on it, and the binder's reduction removes the axis again.
 namespace amo::compiler {
 
-// A value under the binders that are open: its first axes are the loops `axes` (ids, ascending), the rest its own shape.
+// A value under the binders that are open: its first axes are the loops `axes` (ids, ascending), the rest its own
+// shape.
 struct Term {
   Value value;
   std::vector<int> axes;

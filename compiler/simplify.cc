@@ -154,7 +154,8 @@ std::optional<double> Everywhere(const Builder& b, Value v) {
   if (n.op == Op::kBroadcast || n.op == Op::kReshape || n.op == Op::kSlice) return Everywhere(b, n.args[0]);
   if (n.op != Op::kConcat) return std::nullopt;
   const auto first = Everywhere(b, n.args[0]);
-  const bool same = first && std::all_of(n.args.begin(), n.args.end(), [&](Value a) { return Everywhere(b, a) == first; });
+  const bool same =
+      first && std::all_of(n.args.begin(), n.args.end(), [&](Value a) { return Everywhere(b, a) == first; });
   return same ? first : std::nullopt;
 }
 

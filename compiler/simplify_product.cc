@@ -81,7 +81,8 @@ Product ProductOf(const Builder& builder, const Labels& attr, Value a, Value b) 
 Value Make(Builder& b, const Product& p) { return b.Dot(p.a, p.b, p.la, p.lb, p.lo); }
 
 // scalar * v with v's axes summed or reordered as the labels say.
-std::optional<Value> ScalarTimes(Builder& b, Value scalar, Value v, const Labels& labels, const Labels& out, const Shape& shape) {
+std::optional<Value> ScalarTimes(Builder& b, Value scalar, Value v, const Labels& labels, const Labels& out,
+                                 const Shape& shape) {
   for (std::size_t d = 0; d < labels.size(); ++d) {
     if (std::count(labels.begin(), labels.end(), labels[d]) > 1) return std::nullopt;
   }

@@ -341,7 +341,8 @@ Function CompressedJacobian(const Function& f, std::size_t output, int wrt, cons
   const Value seed = b.Input("colour", Role::kShared, {Elem::kInt, {static_cast<std::int64_t>(colours.size())}});
   std::vector<Value> parts;
   for (int colour = 0; colour < count; ++colour) {
-    const Value is = b.Binary(Op::kEq, seed, b.Fill(b.Number(colour, Elem::kInt), {static_cast<std::int64_t>(colours.size())}));
+    const Value is =
+        b.Binary(Op::kEq, seed, b.Fill(b.Number(colour, Elem::kInt), {static_cast<std::int64_t>(colours.size())}));
     std::vector<Value> values = inputs;
     values.push_back(b.Reshape(b.ToReal(is), tangent.shape));
     std::vector<Value> made(product.nodes.size());

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -132,6 +133,9 @@ struct ValueDecl {
   enum class Origin { kNone, kComputed, kDrawn, kRead } origin = Origin::kNone;
   ExprPtr value;                        // = EXPR, ~ DIST, or from SOURCE: a String, Name, Member or Call
 };
+
+std::string_view NameOf(ValueKind kind);            // its keyword
+std::string_view NameOf(ValueDecl::Origin origin);  // "computed", "drawn", "read"; "" for none
 struct Param { Ident name; TypeExpr type; };
 struct NetworkDecl {
   Ident name;
@@ -149,7 +153,12 @@ struct ObjectiveDecl { bool maximize; ExprPtr value; };
 struct FindDecl { Relation relation; };
 struct Constraint { Ident name; std::vector<Binder> index; ExprPtr condition; Relation relation; Span span; };
 struct SubjectDecl { std::vector<Constraint> constraints; };
-struct UpdateDecl { Ident name; std::vector<Binder> index; std::optional<TypeExpr> type; ExprPtr value, from; };  // from: may be null
+struct UpdateDecl {
+  Ident name;
+  std::vector<Binder> index;
+  std::optional<TypeExpr> type;
+  ExprPtr value, from;
+};                                                              // from: may be null
 struct Over { Ident name; TypeExpr type; ExprPtr set, from; };  // over z : T in SET from EXPR; set and from may be null
 // model BUILDER(...) then …      model NAME = EXPR, … over … then …
 struct Stages {

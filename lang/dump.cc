@@ -65,26 +65,6 @@ std::string_view Sign(CompareOp op) {
   return "";
 }
 
-std::string_view Keyword(ValueKind kind) {
-  switch (kind) {
-    case ValueKind::kConst:
-      return "const";
-    case ValueKind::kData:
-      return "data";
-    case ValueKind::kParameter:
-      return "parameter";
-    case ValueKind::kHidden:
-      return "hidden";
-    case ValueKind::kContext:
-      return "context";
-    case ValueKind::kVariable:
-      return "variable";
-    case ValueKind::kRandom:
-      return "random";
-  }
-  return "";
-}
-
 std::string_view Role(ValueDecl::Origin origin) {
   switch (origin) {
     case ValueDecl::Origin::kNone:
@@ -332,7 +312,7 @@ class Printer {
     Head("dim " + d.name.text, [&] { Print("", d.value); });
   }
   void Declaration(const ValueDecl& d) {
-    Head(fmt::format("{} {}", Keyword(d.kind), Joined(d.names)), [&] {
+    Head(fmt::format("{} {}", NameOf(d.kind), Joined(d.names)), [&] {
       Binders(d.index);
       Type(d.type);
       Print("in", d.set);

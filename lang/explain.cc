@@ -15,26 +15,6 @@ struct Line {
   std::string kind, name, type, note;
 };
 
-std::string_view KindText(ValueKind kind) {
-  switch (kind) {
-    case ValueKind::kConst:
-      return "const";
-    case ValueKind::kData:
-      return "data";
-    case ValueKind::kParameter:
-      return "parameter";
-    case ValueKind::kHidden:
-      return "hidden";
-    case ValueKind::kContext:
-      return "context";
-    case ValueKind::kVariable:
-      return "variable";
-    case ValueKind::kRandom:
-      return "random";
-  }
-  return "";
-}
-
 std::string_view TimeText(ValueKind kind) {
   switch (kind) {
     case ValueKind::kConst:
@@ -51,20 +31,6 @@ std::string_view TimeText(ValueKind kind) {
       return "what is optimized";
     case ValueKind::kRandom:
       return "once per evaluation";
-  }
-  return "";
-}
-
-std::string_view OriginText(ValueDecl::Origin origin) {
-  switch (origin) {
-    case ValueDecl::Origin::kNone:
-      return "";
-    case ValueDecl::Origin::kComputed:
-      return "computed";
-    case ValueDecl::Origin::kDrawn:
-      return "drawn";
-    case ValueDecl::Origin::kRead:
-      return "read";
   }
   return "";
 }
@@ -140,12 +106,12 @@ class Explainer {
         if (value == nullptr || value->kind != kind) continue;
         for (const Ident& name : value->names) {
           if (problem_.numbers.contains(name.text)) continue;
-          const std::string origin(OriginText(value->origin));
+          const std::string origin(NameOf(value->origin));
           std::string note = kind == ValueKind::kParameter ? fmt::format("learned, its start {}", origin)
                              : origin.empty()              ? std::string(TimeText(kind))
                                                            : fmt::format("{} {}", origin, TimeText(kind));
           if (value->set != nullptr) note += ", in " + Source(value->set->span);
-          lines.push_back({std::string(KindText(kind)), name.text, TypeText(name.text), note});
+          lines.push_back({std::string(NameOf(kind)), name.text, TypeText(name.text), note});
         }
       }
     }

@@ -57,7 +57,8 @@ Answers Certified(const runtime::Model& m, Values values, const Values& answer, 
 
 Result<Tensors> Model::Draw(std::int64_t n, std::uint64_t seed) const {
   if (n < 0) return Error{"a number of draws is at least 0"};
-  if (const auto tables = runtime::ReadModelTables(state_->model, state_->path, ""); !tables.ok()) return tables.error();
+  if (const auto tables = runtime::ReadModelTables(state_->model, state_->path, ""); !tables.ok())
+    return tables.error();
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(seed);
   return runtime::Sample(state_->model.problem, n, runtime::Split::kTest, g);
 }
@@ -72,12 +73,15 @@ Result<Trained> Model::Train(const Training& training) {
   runtime::TrainOptions options;
   options.settings = *settings;
   if (training.progress) {
-    options.progress = [&](const runtime::TrainProgress& p) { training.progress({p.step, p.steps, p.loss, p.validation, p.seconds}); };
+    options.progress = [&](const runtime::TrainProgress& p) {
+      training.progress({p.step, p.steps, p.loss, p.validation, p.seconds});
+    };
   }
   runtime::TrainSummary t = runtime::Train(m.problem, options);
   if (t.status != runtime::TrainStatus::kDone && t.status != runtime::TrainStatus::kEarly) return Error{t.message};
   m.learned = t.state.best_learned;
-  m.record = runtime::RecordOf(m, t.state, {*settings, t.status, 0});
+  m.record = runtime::RecordOf(m, t.state,
+                               {.settings = *settings, .status = t.status, .threads = 0, .patience = 0, .digest = ""});
   state_->trained = true;
   state_->train = std::move(t.state);
   return Trained{state_->train.step, state_->train.best, state_->train.seconds};
@@ -86,7 +90,8 @@ Result<Trained> Model::Train(const Training& training) {
 Result<Answers> Model::Predict(const Tensors& contexts) const {
   const runtime::Model& m = state_->model;
   if (!m.problem.program.model.predict) return Error{"the program has no model: nothing predicts"};
-  if (!state_->trained && !m.problem.program.weights.empty()) return Error{"the model is not trained: call Train, or open an .amoz"};
+  if (!state_->trained && !m.problem.program.weights.empty())
+    return Error{"the model is not trained: call Train, or open an .amoz"};
   std::int64_t batch = 1;
   Result<Values> values = Checked(m, contexts, batch);
   if (!values.ok()) return values.error();
@@ -96,7 +101,8 @@ Result<Answers> Model::Predict(const Tensors& contexts) const {
 
 Result<Answers> Model::Solve(const Tensors& contexts) const {
   const runtime::Model& m = state_->model;
-  if (!m.problem.program.objective || !m.problem.program.solve.predict) return Error{"there is nothing to solve: the program has no objective of a variable"};
+  if (!m.problem.program.objective || !m.problem.program.solve.predict)
+    return Error{"there is nothing to solve: the program has no objective of a variable"};
   std::int64_t batch = 1;
   Result<Values> values = Checked(m, contexts, batch);
   if (!values.ok()) return values.error();
@@ -124,7 +130,8 @@ Result<Model> Open(const std::string& path, const Choice& choice) {
     return Model(std::move(state));
   }
   runtime::Model& m = state->model;
-  m.choice.file = path, m.choice.problem = choice.problem, m.choice.variant = choice.variant, m.choice.sets = choice.sets;
+  m.choice.file = path, m.choice.problem = choice.problem, m.choice.variant = choice.variant,
+  m.choice.sets = choice.sets;
   m.opened = std::make_shared<runtime::Opened>();
   if (runtime::Open(m.choice, runtime::Stage::kData, *m.opened) != runtime::OpenStatus::kOk) {
     std::string why = m.opened->error;

@@ -85,7 +85,8 @@ class Model {
   std::unique_ptr<State> state_;
 };
 
-// A program (.amo) or a trained model (.amoz). The mistakes of a program are the message, one a line, with their places.
+// A program (.amo) or a trained model (.amoz). The mistakes of a program are the message, one a line, with their
+// places.
 Result<Model> Open(const std::string& path, const Choice& choice = {});
 
 }  // namespace amo

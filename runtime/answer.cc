@@ -23,7 +23,9 @@ bool HasInputs(const Problem& problem, const compiler::Function& f, const Values
   });
 }
 
-std::string ShapeText(const compiler::Shape& shape) { return shape.empty() ? "" : fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string ShapeText(const compiler::Shape& shape) {
+  return shape.empty() ? "" : fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 // The array of a field, or columns NAME_0, NAME_1, … of a .csv put together.
 std::optional<Array> Find(const std::vector<Array>& arrays, const compiler::Named& field, bool only) {
@@ -33,7 +35,8 @@ std::optional<Array> Find(const std::vector<Array>& arrays, const compiler::Name
   std::vector<at::Tensor> columns;
   for (std::int64_t k = 0; k < field.type.shape[0]; ++k) {
     const std::string name = fmt::format("{}_{}", field.name, k);
-    const auto a = std::find_if(arrays.begin(), arrays.end(), [&](const Array& x) { return x.name == name && x.shape.size() == 1; });
+    const auto a = std::find_if(arrays.begin(), arrays.end(),
+                                [&](const Array& x) { return x.name == name && x.shape.size() == 1; });
     if (a == arrays.end()) return std::nullopt;
     columns.push_back(ToTensor(Convert(*a, DType::kFloat64)));
     if (columns.back().sizes() != columns[0].sizes()) return std::nullopt;
@@ -42,8 +45,10 @@ std::optional<Array> Find(const std::vector<Array>& arrays, const compiler::Name
   return ToArray(field.name, at::stack(columns, 1));
 }
 
-Result<at::Tensor> Checked(const Problem& problem, const compiler::Named& field, const Array& a, const std::string& where) {
-  const bool fits = a.shape.size() == field.type.shape.size() + 1 && std::equal(field.type.shape.begin(), field.type.shape.end(), a.shape.begin() + 1);
+Result<at::Tensor> Checked(const Problem& problem, const compiler::Named& field, const Array& a,
+                           const std::string& where) {
+  const bool fits = a.shape.size() == field.type.shape.size() + 1 &&
+                    std::equal(field.type.shape.begin(), field.type.shape.end(), a.shape.begin() + 1);
   if (!fits) {
     return Error{fmt::format("{}: field `{}` is {}, expected a batch of `{}`: [B{}{}]", where, field.name, Describe(a),
                              field.name + ShapeText(field.type.shape), field.type.shape.empty() ? "" : ", ",
@@ -51,10 +56,13 @@ Result<at::Tensor> Checked(const Problem& problem, const compiler::Named& field,
   }
   const bool real = field.type.elem == compiler::Elem::kReal;
   const bool is_float = a.dtype == DType::kFloat32 || a.dtype == DType::kFloat64;
-  if (real && a.dtype == DType::kBool) return Error{fmt::format("{}: field `{}` holds bools, expected numbers", where, field.name)};
-  if (!real && is_float) return Error{fmt::format("{}: field `{}` is {}, expected whole numbers", where, field.name, Describe(a))};
+  if (real && a.dtype == DType::kBool)
+    return Error{fmt::format("{}: field `{}` holds bools, expected numbers", where, field.name)};
+  if (!real && is_float)
+    return Error{fmt::format("{}: field `{}` is {}, expected whole numbers", where, field.name, Describe(a))};
   if (const auto bad = FirstNonFinite(a)) {
-    return Error{fmt::format("{}: field `{}`, instance {}, entry {} is {}", where, field.name, bad->row, bad->entry, bad->value)};
+    return Error{fmt::format("{}: field `{}`, instance {}, entry {} is {}", where, field.name, bad->row, bad->entry,
+                             bad->value)};
   }
   const at::ScalarType type = real ? problem.dtype : field.type.elem == compiler::Elem::kInt ? at::kLong : at::kBool;
   return ToTensor(a).to(type);
@@ -96,7 +104,8 @@ Result<Values> ReadContexts(const Problem& problem, const std::vector<Array>& ar
     Result<at::Tensor> t = Checked(problem, field, *a, where);
     if (!t.ok()) return t.error();
     if (!first.empty() && values.at(first).size(0) != t->size(0)) {
-      return Error{fmt::format("{}: field `{}` has {} instances, `{}` has {}", where, field.name, t->size(0), first, values.at(first).size(0))};
+      return Error{fmt::format("{}: field `{}` has {} instances, `{}` has {}", where, field.name, t->size(0), first,
+                               values.at(first).size(0))};
     }
     if (first.empty()) first = field.name;
     values[field.name] = *t;

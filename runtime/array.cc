@@ -65,6 +65,13 @@ std::optional<std::size_t> FirstBad(const T* entries, std::size_t count) {
 
 }  // namespace
 
+float FromHalf(std::uint16_t h) {
+  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
+  const float sign = (h & 0x8000) ? -1.0F : 1.0F;
+  if (exponent == 31) return mantissa ? std::nanf("") : sign * INFINITY;
+  return sign * std::ldexp(static_cast<float>(exponent ? mantissa + 1024 : mantissa), (exponent ? exponent : 1) - 25);
+}
+
 std::size_t SizeOf(DType dtype) {
   switch (dtype) {
     case DType::kBool:

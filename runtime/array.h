@@ -33,6 +33,8 @@ struct Array {
   }
 };
 
+float FromHalf(std::uint16_t bits);  // of IEEE binary16
+
 std::int64_t Count(const Array& array);
 std::string Describe(const Array& array);  // "float64[3,4]"
 

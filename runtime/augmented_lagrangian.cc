@@ -21,7 +21,8 @@ namespace {
 constexpr int kOuter = 40;
 constexpr double kFeasible = 1e-7, kShrink = 0.25, kGrow = 10, kLargest = 1e10, kMultiplier = 1e12;
 
-// The largest entry by which the constraints fail, or by which multiplier and slack are not complementary: |λ⁺ - λ| / ρ.
+// The largest entry by which the constraints fail, or by which multiplier and slack are not complementary: |λ⁺ - λ| /
+// ρ.
 at::Tensor Distance(const Values& now, const Values& next, const at::Tensor& penalty) {
   at::Tensor worst;
   for (const auto& [name, t] : next) {
@@ -81,7 +82,8 @@ SolveSummary AugmentedLagrangian(const Instances& instances, const at::Tensor& s
     all.residual.index_copy_(0, open, s.residual);
     for (const auto& [name, t] : next) state[name].index_copy_(0, open, t);
     const at::Tensor slow = distance > kShrink * before.index_select(0, open);
-    const at::Tensor penalty = at::where(slow.logical_and(distance > feasible), mine.at("penalty") * kGrow, mine.at("penalty"));
+    const at::Tensor penalty =
+        at::where(slow.logical_and(distance > feasible), mine.at("penalty") * kGrow, mine.at("penalty"));
     state["penalty"].index_copy_(0, open, penalty.clamp_max(kLargest));
     before.index_copy_(0, open, distance);
     // Statuses by instance, from plain memory.
@@ -100,7 +102,8 @@ SolveSummary AugmentedLagrangian(const Instances& instances, const at::Tensor& s
                        : kept && ended == SolveStatus::kStalled                          ? SolveStatus::kStalled
                                                                                          : SolveStatus::kStepLimit;
       const bool coarse = inner.tolerance > options.tolerance;
-      const bool again = all.status[id] == SolveStatus::kStepLimit || (all.status[id] == SolveStatus::kStalled && coarse);
+      const bool again =
+          all.status[id] == SolveStatus::kStepLimit || (all.status[id] == SolveStatus::kStalled && coarse);
       if (again) left.push_back(ids[k]);
     }
     open = at::empty({static_cast<std::int64_t>(left.size())}, whole);

@@ -27,7 +27,8 @@ using Clock = std::chrono::steady_clock;
 double Seconds(Clock::time_point from) { return std::chrono::duration<double>(Clock::now() - from).count(); }
 
 bool Reads(const compiler::Function& f, const std::string& prefix) {
-  return std::any_of(f.inputs.begin(), f.inputs.end(), [&](const compiler::Input& in) { return in.name.starts_with(prefix); });
+  return std::any_of(f.inputs.begin(), f.inputs.end(),
+                     [&](const compiler::Input& in) { return in.name.starts_with(prefix); });
 }
 
 Values Rows(const Values& values, std::int64_t from, std::int64_t count) {
@@ -38,7 +39,8 @@ Values Rows(const Values& values, std::int64_t from, std::int64_t count) {
 
 class Evaluator {
  public:
-  Evaluator(const Problem& problem, const Values& learned, const EvaluateOptions& options) : p_(problem), learned_(learned), o_(options) {
+  Evaluator(const Problem& problem, const Values& learned, const EvaluateOptions& options)
+      : p_(problem), learned_(learned), o_(options) {
     at::Generator g = at::make_generator<at::CPUGeneratorImpl>(o_.seed);
     n_ = o_.instances;
     sample_ = Sample(p_, n_, o_.split ? Split::kTest : Split::kAll, g);
@@ -48,7 +50,8 @@ class Evaluator {
 
   Evaluation Run() {
     e_.instances = n_, e_.threads = at::get_num_threads(), e_.training_seconds = o_.training_seconds;
-    const bool labels = std::any_of(p_.program.expects.begin(), p_.program.expects.end(), [](const compiler::Function& f) { return Reads(f, "solved/"); });
+    const bool labels = std::any_of(p_.program.expects.begin(), p_.program.expects.end(),
+                                    [](const compiler::Function& f) { return Reads(f, "solved/"); });
     const bool solver = (o_.solver || labels) && p_.program.solve.predict && p_.program.objective;
     if (has_model_) {
       TimeModel();
@@ -148,7 +151,8 @@ class Evaluator {
     constexpr std::int64_t kChunk = 250;
     std::vector<const compiler::Trace*> traces;
     for (const compiler::Trace& t : program.traces) {
-      const bool used = std::any_of(program.expects.begin(), program.expects.end(), [&](const compiler::Function& f) { return f.FindInput(t.input) >= 0; });
+      const bool used = std::any_of(program.expects.begin(), program.expects.end(),
+                                    [&](const compiler::Function& f) { return f.FindInput(t.input) >= 0; });
       if (used) traces.push_back(&t);
     }
     for (std::int64_t from = 0; from < n_ && !program.expects.empty(); from += kChunk) {
@@ -166,10 +170,12 @@ class Evaluator {
         else it->second = it->second + part;
       }
     }
-    for (const compiler::Function& f : program.expects) if (shared.count(f.name)) shared[f.name] = shared[f.name].to(p_.dtype);
+    for (const compiler::Function& f : program.expects)
+      if (shared.count(f.name)) shared[f.name] = shared[f.name].to(p_.dtype);
     for (const compiler::Function& f : program.reports) {
       const at::Tensor value = EvaluateOne(p_, f, shared, 1);
-      shared[f.name] = value.dim() > static_cast<std::int64_t>(f.type(f.outputs[0].value).shape.size()) ? value.select(0, 0) : value;
+      shared[f.name] =
+          value.dim() > static_cast<std::int64_t>(f.type(f.outputs[0].value).shape.size()) ? value.select(0, 0) : value;
       e_.reports.emplace_back(f.name.substr(f.name.find('/') + 1), shared[f.name]);
     }
   }

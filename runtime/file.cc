@@ -24,21 +24,6 @@ Result<std::vector<std::byte>> ReadBytes(const std::string& path) {
   return bytes;
 }
 
-Result<Done> WriteBytes(const std::string& path, const std::vector<std::byte>& bytes) {
-  const std::string part = path + ".part";
-  {
-    std::ofstream out(part, std::ios::binary | std::ios::trunc);
-    if (!out) return Error{fmt::format("file `{}` cannot be written: {}", path, std::strerror(errno))};
-    out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    out.flush();
-    if (!out) return Error{fmt::format("file `{}` cannot be written: {}", path, std::strerror(errno))};
-  }
-  std::error_code code;
-  std::filesystem::rename(part, path, code);
-  if (code) return Error{fmt::format("file `{}` cannot be written: {}", path, code.message())};
-  return Done{};
-}
-
 std::string Stem(const std::string& path) { return std::filesystem::path(path).stem().string(); }
 
 }  // namespace amo::runtime

@@ -8,13 +8,10 @@
 
 #include "runtime/result.h"
 
-// Whole files as bytes.
+// Whole files as bytes; output_file.h writes them.
 namespace amo::runtime {
 
 Result<std::vector<std::byte>> ReadBytes(const std::string& path);
-
-// To a file beside it first, so that a reader never sees half of one.
-Result<Done> WriteBytes(const std::string& path, const std::vector<std::byte>& bytes);
 
 // A path's last part without its ending: the name of a field that its file does not name.
 std::string Stem(const std::string& path);

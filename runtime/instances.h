@@ -13,7 +13,8 @@
 // of a problem. Nothing here is recorded for derivatives.
 namespace amo::runtime {
 
-// What is minimized: the objective, or the augmented Lagrangian, whose multipliers and penalty are then among the values.
+// What is minimized: the objective, or the augmented Lagrangian, whose multipliers and penalty are then among the
+// values.
 enum class Goal : std::uint8_t { kObjective, kLagrangian };
 
 class Instances {

@@ -12,8 +12,9 @@
 #include "compiler/ir.h"
 #include "compiler/kernel.h"
 
-// Compiled objectives under LibTorch's autograd: the forward pass runs one kernel for value and gradient, differentiation of a gradient runs the kernel of the
-// Hessian-vector product, and further derivatives go through TorchExecute, so every order is there.
+// Compiled objectives under LibTorch's autograd: the forward pass runs one kernel for value and gradient,
+// differentiation of a gradient runs the kernel of the Hessian-vector product, and further derivatives go through
+// TorchExecute, so every order is there.
 namespace amo::runtime {
 
 // A function whose first output is a real scalar. Thread-safe; each kernel is compiled at its first use.

@@ -38,7 +38,8 @@ struct Holder : torch::CustomClassHolder {
 };
 
 struct Apply : torch::autograd::Function<Apply> {
-  static variable_list forward(AutogradContext* context, const c10::intrusive_ptr<Holder>& handle, at::TensorList inputs) {
+  static variable_list forward(AutogradContext* context, const c10::intrusive_ptr<Holder>& handle,
+                               at::TensorList inputs) {
     const State& s = *handle->state;
     context->saved_data["state"] = c10::IValue::make_capsule(handle);
     context->save_for_backward(inputs.vec());

@@ -7,14 +7,12 @@
 #include <ATen/TensorOperators.h>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "runtime/tensor_array.h"
 
 namespace amo::runtime {
 namespace {
 
-using Json = nlohmann::ordered_json;
 constexpr std::uint64_t kDataSeed = 11;
 
 std::map<std::string, Table> TablesOf(const TableMap& data) {
@@ -27,24 +25,8 @@ std::map<std::string, Table> TablesOf(const TableMap& data) {
   return tables;
 }
 
-at::ScalarType DTypeOf(const compiler::Program& program) { return PrecisionOf(program) == 32 ? at::kFloat : at::kDouble; }
-
-Json TypesJson(const TableMap& tables) {
-  Json json = Json::object();
-  for (const auto& [source, fields] : TableTypes(tables)) {
-    for (const auto& [field, type] : fields) json[source][field] = {{"elem", static_cast<int>(type.elem)}, {"shape", type.shape}};
-  }
-  return json;
-}
-
-compiler::Tables TypesOf(const Json& json) {
-  compiler::Tables types;
-  for (const auto& [source, fields] : json.items()) {
-    for (const auto& [field, type] : fields.items()) {
-      types[source][field] = {static_cast<compiler::Elem>(type.value("elem", 0)), type.value("shape", compiler::Shape{})};
-    }
-  }
-  return types;
+at::ScalarType DTypeOf(const compiler::Program& program) {
+  return PrecisionOf(program) == 32 ? at::kFloat : at::kDouble;
 }
 
 // The state of training as arrays, exactly: numbers are kept as their bits.
@@ -56,8 +38,9 @@ std::vector<Array> StateArrays(const TrainState& s) {
   add("learned/", s.learned);
   add("moments/", s.moments);
   add("generators/", s.generators);
-  arrays.push_back(MakeDoubles("numbers", {6}, {static_cast<double>(s.step), s.seconds, s.best, static_cast<double>(s.stale),
-                                               s.loss_sum, static_cast<double>(s.loss_count)}));
+  arrays.push_back(MakeDoubles("numbers", {6},
+                               {static_cast<double>(s.step), s.seconds, s.best, static_cast<double>(s.stale),
+                                s.loss_sum, static_cast<double>(s.loss_count)}));
   std::vector<double> history;
   for (const Look& l : s.history) history.insert(history.end(), {static_cast<double>(l.step), l.loss, l.validation});
   arrays.push_back(MakeDoubles("history", {static_cast<std::int64_t>(s.history.size()), 3}, history));
@@ -76,11 +59,13 @@ Result<TrainState> StateOf(const std::vector<Array>& arrays, const Values& best)
     if (kind == "generators") s.generators[name] = ToTensor(a);
     if (kind == "history" && a.dtype == DType::kFloat64) {
       const auto* p = a.as<double>();
-      for (std::int64_t k = 0; k + 2 < Count(a); k += 3) s.history.push_back({static_cast<std::int64_t>(p[k]), p[k + 1], p[k + 2]});
+      for (std::int64_t k = 0; k + 2 < Count(a); k += 3)
+        s.history.push_back({static_cast<std::int64_t>(p[k]), p[k + 1], p[k + 2]});
     }
     if (kind == "numbers" && a.dtype == DType::kFloat64 && Count(a) == 6) {
       const auto* p = a.as<double>();
-      s.step = static_cast<std::int64_t>(p[0]), s.seconds = p[1], s.best = p[2], s.stale = static_cast<std::int64_t>(p[3]);
+      s.step = static_cast<std::int64_t>(p[0]), s.seconds = p[1], s.best = p[2],
+      s.stale = static_cast<std::int64_t>(p[3]);
       s.loss_sum = p[4], s.loss_count = static_cast<std::int64_t>(p[5]);
       numbers = true;
     }
@@ -107,20 +92,18 @@ Result<Problem> ProblemOf(const Opened& opened) {
   return OpenProblem(opened.built, TablesOf(opened.tables), DTypeOf(opened.built), kDataSeed);
 }
 
-std::string RecordOf(const Model& model, const TrainState& s, const RecordOptions& o) {
-  Json json;
+Record RecordOf(const Model& model, const TrainState& s, const RecordOptions& o) {
   const std::string folder = std::filesystem::path(model.choice.file).parent_path().string();
-  std::error_code error;
-  json["folder"] = std::filesystem::absolute(folder.empty() ? "." : folder, error).string();
-  json["tables"] = TypesJson(model.opened->tables);
-  json["status"] = NameOf(o.status);
-  json["steps"] = s.step, json["seconds"] = s.seconds, json["best"] = s.best, json["threads"] = o.threads;
-  json["settings"] = {{"steps", o.settings.steps}, {"batch", o.settings.batch}, {"rate", o.settings.rate},
-                      {"clip", o.settings.clip}, {"decay", o.settings.decay}, {"seed", o.settings.seed},
-                      {"precision", o.settings.precision}, {"split", o.settings.split}};
-  json["history"] = Json::array();
-  for (const Look& l : s.history) json["history"].push_back({l.step, l.loss, l.validation});
-  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+  std::error_code ignored;
+  Record r;
+  r.folder = std::filesystem::absolute(folder.empty() ? "." : folder, ignored).string();
+  r.types = TableTypes(model.opened->tables);
+  r.digest = o.digest;
+  r.status = NameOf(o.status);
+  r.settings = o.settings, r.patience = o.patience;
+  r.steps = s.step, r.seconds = s.seconds, r.best = s.best, r.threads = o.threads;
+  r.history = s.history;
+  return r;
 }
 
 Result<Done> SaveModel(const std::string& path, const Model& model, const TrainState& state, bool checkpoint) {
@@ -128,7 +111,7 @@ Result<Done> SaveModel(const std::string& path, const Model& model, const TrainS
   a.sources = lang::TextsOf(model.opened->program);
   a.problem = model.choice.problem, a.variant = model.choice.variant;
   for (const std::string& set : model.choice.sets) a.overrides.push_back(SplitSet(set));
-  a.record = model.record;
+  a.record = ToJson(model.record);
   a.weights = ToArrays(state.best_learned);
   a.data = ToArrays(model.problem.shared);
   if (checkpoint) a.state = StateArrays(state);
@@ -138,14 +121,15 @@ Result<Done> SaveModel(const std::string& path, const Model& model, const TrainS
 Result<Model> LoadModel(const std::string& path) {
   Result<Artifact> read = ReadArtifact(path);
   if (!read.ok()) return read.error();
-  const Json record = Json::parse(read->record, nullptr, false);
-  if (!record.is_object()) return Error{fmt::format("`record.json` in `{}` is no record of training", path)};
+  Result<Record> record = ParseRecord(read->record);
+  if (!record.ok()) return Error{fmt::format("`record.json` in `{}` is malformed: {}", path, record.message())};
   Model m;
+  m.record = std::move(*record);
   m.choice.texts = read->sources;
   m.choice.file = read->sources.empty() ? path : read->sources.back().first;
   m.choice.problem = read->problem, m.choice.variant = read->variant;
   for (const auto& [name, expr] : read->overrides) m.choice.sets.push_back(name + "=" + expr);
-  m.choice.types = TypesOf(record.value("tables", Json::object()));
+  m.choice.types = m.record.types;
   m.opened = std::make_shared<Opened>();
   if (Open(m.choice, Stage::kData, *m.opened) != OpenStatus::kOk) {
     std::string why = m.opened->error;
@@ -160,10 +144,10 @@ Result<Model> LoadModel(const std::string& path) {
   m.learned = ToTensors(read->weights);
   for (const compiler::Weight& w : m.problem.program.weights) {
     const auto it = m.learned.find(w.input);
-    const bool fits = it != m.learned.end() && it->second.sizes() == at::IntArrayRef(w.type.shape) && it->second.scalar_type() == m.problem.dtype;
+    const bool fits = it != m.learned.end() && it->second.sizes() == at::IntArrayRef(w.type.shape) &&
+                      it->second.scalar_type() == m.problem.dtype;
     if (!fits) return Error{fmt::format("`{}` has no array `{}` of the program's shape", path, w.input)};
   }
-  m.record = read->record;
   m.is_checkpoint = !read->state.empty();
   if (m.is_checkpoint) {
     Result<TrainState> state = StateOf(read->state, m.learned);
@@ -176,9 +160,8 @@ Result<Model> LoadModel(const std::string& path) {
 Result<Done> ReadModelTables(Model& m, const std::string& path, const std::string& folder) {
   const std::vector<Source> sources = SourcesOf(m.opened->problem);
   if (sources.empty() || !m.opened->tables.empty()) return Done{};
-  const Json record = Json::parse(m.record, nullptr, false);
   std::vector<std::string> folders = {folder};
-  if (folder.empty()) folders = {record.value("folder", std::string()), std::filesystem::path(path).parent_path().string()};
+  if (folder.empty()) folders = {m.record.folder, std::filesystem::path(path).parent_path().string()};
   std::string first_error;
   for (const std::string& f : folders) {
     Result<TableMap> tables = ReadTables(sources, f);

@@ -7,13 +7,14 @@
 
 #include "runtime/artifact.h"
 #include "runtime/open.h"
+#include "runtime/record.h"
 #include "runtime/train.h"
 
 // A program with its data and what was learned for it, and its way to a file and back.
 namespace amo::runtime {
 
-// The problem of a program that was opened with Stage::kData: tables become tensors, data values are computed. Its data is
-// drawn from the file's own seed, which is the same in every run.
+// The problem of a program that was opened with Stage::kData: tables become tensors, data values are computed. Its data
+// is drawn from the file's own seed, which is the same in every run.
 Result<Problem> ProblemOf(const Opened& opened);
 
 struct Model {
@@ -21,7 +22,7 @@ struct Model {
   ProgramChoice choice;      // how it was opened
   Problem problem;
   Values learned;            // the best ones
-  std::string record;        // JSON: how it was trained
+  Record record;             // how it was trained
   TrainState state;          // only in a checkpoint
   bool is_checkpoint = false;
 };
@@ -30,8 +31,10 @@ struct RecordOptions {
   TrainSettings settings;
   TrainStatus status = TrainStatus::kDone;
   int threads = 1;
+  std::int64_t patience = 0;
+  std::string digest;  // of the tables' arrays
 };
-std::string RecordOf(const Model& model, const TrainState& state, const RecordOptions& options);
+Record RecordOf(const Model& model, const TrainState& state, const RecordOptions& options);
 std::string_view NameOf(TrainStatus status);  // "done", "early", …
 
 // `checkpoint`: with the state that training needs to go on.

@@ -13,6 +13,7 @@
 
 #include "compiler/check.h"
 #include "runtime/file.h"
+#include "runtime/output_file.h"
 
 namespace amo::runtime {
 namespace {
@@ -75,13 +76,6 @@ Result<Header> ParseHeader(std::string_view text, const std::string& where) {
     header.shape.push_back(extent);
   }
   return header;
-}
-
-float FromHalf(std::uint16_t h) {
-  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
-  const float sign = (h & 0x8000) ? -1.0F : 1.0F;
-  if (exponent == 31) return mantissa ? std::nanf("") : sign * INFINITY;
-  return sign * std::ldexp(static_cast<float>(exponent ? mantissa + 1024 : mantissa), (exponent ? exponent : 1) - 25);
 }
 
 template <class T>
@@ -207,6 +201,9 @@ std::vector<std::byte> PrintNpy(const Array& array) {
   return bytes;
 }
 
-Result<Done> WriteNpy(const std::string& path, const Array& array) { return WriteBytes(path, PrintNpy(array)); }
+Result<Done> WriteNpy(const std::string& path, const Array& array) {
+  const std::vector<std::byte> bytes = PrintNpy(array);
+  return WriteFile(path, bytes);
+}
 
 }  // namespace amo::runtime

@@ -35,7 +35,8 @@ void Adopt(const lang::Diagnostics& about_build, bool lenient, lang::Diagnostics
   for (const lang::Diagnostic& d : about_build.all()) {
     const bool left_out = lenient && (d.code == lang::Code::kUnsupported || d.code == lang::Code::kFile);
     const bool is_warning = left_out || d.severity == lang::Severity::kWarning;
-    lang::Diagnostic& copy = is_warning ? diagnostics.Warning(d.code, d.span, d.message) : diagnostics.Error(d.code, d.span, d.message);
+    lang::Diagnostic& copy =
+        is_warning ? diagnostics.Warning(d.code, d.span, d.message) : diagnostics.Error(d.code, d.span, d.message);
     copy.label = d.label;
     copy.labels = d.labels;
     copy.help = d.help;
@@ -54,7 +55,8 @@ OpenStatus Open(const ProgramChoice& choice, Stage last, Opened& opened) {
   if (choice.texts.empty()) {
     opened.error = WhyUnreadable(choice.file);
     if (opened.error.empty() && choice.file.ends_with(".amoz")) {
-      opened.error = fmt::format("`{}` is a trained model, not a program: `amo eval` and `amo predict` take it", choice.file);
+      opened.error =
+          fmt::format("`{}` is a trained model, not a program: `amo eval` and `amo predict` take it", choice.file);
     }
     if (!opened.error.empty()) return OpenStatus::kFiles;
     opened.program = lang::Load(choice.file, opened.diagnostics);
@@ -77,7 +79,8 @@ OpenStatus Open(const ProgramChoice& choice, Stage last, Opened& opened) {
   if (choice.types) for (const auto& [source, fields] : *choice.types) types[source] = fields;
   if (read) {
     const std::string main = choice.texts.empty() ? choice.file : choice.texts.back().first;
-    const std::string folder = choice.folder.empty() ? std::filesystem::path(main).parent_path().string() : choice.folder;
+    const std::string folder =
+        choice.folder.empty() ? std::filesystem::path(main).parent_path().string() : choice.folder;
     Result<TableMap> tables = ReadTables(SourcesOf(opened.problem), folder);
     if (!tables.ok()) {
       opened.error = tables.message();
@@ -90,7 +93,8 @@ OpenStatus Open(const ProgramChoice& choice, Stage last, Opened& opened) {
   opened.built = compiler::Build(opened.program, opened.problem, types, about_build);
   Adopt(about_build, !strict, opened.diagnostics);
   if (!read || opened.diagnostics.has_errors()) return status();
-  for (const Result<Done>& checked : {CheckDeclared(opened.built, opened.tables), CheckRows(opened.built, opened.tables)}) {
+  for (const Result<Done>& checked :
+       {CheckDeclared(opened.built, opened.tables), CheckRows(opened.built, opened.tables)}) {
     if (checked.ok()) continue;
     opened.error = checked.message();
     return OpenStatus::kFiles;

@@ -48,8 +48,8 @@ struct Opened {
 };
 
 // Runs the stages up to `last`. Up to kBuild tables are not opened, and what a correct program has and this release
-// cannot build is a warning: the rest can be shown. With kData everything that the program reads is read, and what cannot
-// be built is an error.
+// cannot build is a warning: the rest can be shown. With kData everything that the program reads is read, and what
+// cannot be built is an error.
 OpenStatus Open(const ProgramChoice& choice, Stage last, Opened& opened);
 
 // "NAME=EXPR" in its two parts; both empty where the text has another form.

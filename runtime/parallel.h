@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <functional>
 
-// Our loops over instances on oneTBB's work-stealing threads: a thread without work sleeps, so a busy machine slows them
-// down and does not stall them. LibTorch's own operations use its OpenMP; both are bounded by SetThreads.
+// Our loops over instances on oneTBB's work-stealing threads: a thread without work sleeps, so a busy machine slows
+// them down and does not stall them. LibTorch's own operations use its OpenMP; both are bounded by SetThreads.
 namespace amo::runtime {
 
 void SetThreads(int count);  // at least 1; of the whole process

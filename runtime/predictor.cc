@@ -40,7 +40,8 @@ class Stepper {
       : p_(problem), values_(values), batch_(batch) {
     AMO_CHECK(p_.program.model.predict.has_value());
     now_ = Evaluate(p_, *p_.program.model.predict, values_);
-    for (const compiler::Named& v : p_.program.variables) now_[v.name] = AlongBatch(now_.at(v.name), v.type.shape, batch_);
+    for (const compiler::Named& v : p_.program.variables)
+      now_[v.name] = AlongBatch(now_.at(v.name), v.type.shape, batch_);
     bare_ = now_;
     ProjectVariables(p_, values_, batch_, now_);
     StartStates(p_, values_, batch_, now_);

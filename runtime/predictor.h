@@ -7,8 +7,8 @@
 
 #include "runtime/problem.h"
 
-// The model of a program as a list of stages, (context, y) → y: the prediction, projected onto the variables' sets, then
-// the refinements step by step. Training, evaluation and deployment run the same list.
+// The model of a program as a list of stages, (context, y) → y: the prediction, projected onto the variables' sets,
+// then the refinements step by step. Training, evaluation and deployment run the same list.
 namespace amo::runtime {
 
 struct ModelRun {

@@ -23,13 +23,15 @@
 namespace amo::runtime {
 namespace {
 
-at::Tensor DrawOf(const compiler::Draw& d, const std::vector<std::int64_t>& shape, at::ScalarType dtype, at::Generator& g) {
+at::Tensor DrawOf(const compiler::Draw& d, const std::vector<std::int64_t>& shape, at::ScalarType dtype,
+                  at::Generator& g) {
   at::Tensor t = at::empty(shape, at::TensorOptions(dtype));
   switch (d.base) {
     case compiler::Draw::Base::kNormal: return t.normal_(0, 1, g);
     case compiler::Draw::Base::kUniform: return t.uniform_(0, 1, g);
     case compiler::Draw::Base::kExponential: return t.exponential_(1, g);
-    case compiler::Draw::Base::kGamma: return at::_standard_gamma(at::full(shape, d.shape, at::TensorOptions(dtype)), g);
+    case compiler::Draw::Base::kGamma:
+      return at::_standard_gamma(at::full(shape, d.shape, at::TensorOptions(dtype)), g);
   }
   return t;
 }
@@ -40,19 +42,23 @@ const compiler::Draw* FindDraw(const compiler::Program& p, const std::string& in
 }
 
 // Null where the function holds weights, whose gradients autograd has to find, or an operation without a kernel.
-std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& program, const std::optional<compiler::Function>& f,
+std::shared_ptr<const KernelObjective> ObjectiveKernel(const compiler::Program& program,
+                                                       const std::optional<compiler::Function>& f,
                                                        at::ScalarType dtype) {
   if (!f || !compiler::Uncompilable(*f).empty()) return nullptr;
   std::vector<int> wrt;
   for (std::size_t k = 0; k < f->inputs.size(); ++k) {
     const std::string& name = f->inputs[k].name;
     const auto is = [&](const compiler::Named& n) { return n.name == name; };
-    const auto has = [&](const std::vector<compiler::Named>& list) { return std::any_of(list.begin(), list.end(), is); };
+    const auto has = [&](const std::vector<compiler::Named>& list) {
+      return std::any_of(list.begin(), list.end(), is);
+    };
     if (has(program.variables)) wrt.push_back(static_cast<int>(k));
     else if (has(program.parameters) || name.starts_with("weight/")) return nullptr;
   }
   const auto precision = dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
-  return std::make_shared<KernelObjective>(*f, wrt, compiler::KernelOptions{.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
+  return std::make_shared<KernelObjective>(
+      *f, wrt, compiler::KernelOptions{.precision = precision, .cache_folder = compiler::KernelCacheFolder()});
 }
 
 }  // namespace
@@ -101,12 +107,14 @@ void AddKernels(Problem& p) {
 
 Values Evaluate(const Problem& problem, const compiler::Function& function, const Values& values) {
   const std::vector<at::Tensor> inputs = InputsOf(problem, function, values);
-  const bool recorded = at::GradMode::is_enabled() &&
-                        std::any_of(inputs.begin(), inputs.end(), [](const at::Tensor& t) { return t.requires_grad(); });
+  const bool recorded =
+      at::GradMode::is_enabled() &&
+      std::any_of(inputs.begin(), inputs.end(), [](const at::Tensor& t) { return t.requires_grad(); });
   if (problem.kernels && recorded) {
     std::vector<int> wrt;
     for (std::size_t k = 0; k < inputs.size(); ++k) if (inputs[k].requires_grad()) wrt.push_back(static_cast<int>(k));
-    if (const KernelGradient* kernel = problem.kernels->FindGradient(function, wrt)) return Named(function, (*kernel)(inputs));
+    if (const KernelGradient* kernel = problem.kernels->FindGradient(function, wrt))
+      return Named(function, (*kernel)(inputs));
   } else if (problem.kernels) {
     if (const TensorKernel* kernel = problem.kernels->Find(function)) return Named(function, (*kernel)(inputs));
   }
@@ -145,10 +153,12 @@ void StepUpdate(const Problem& p, const Values& values, std::int64_t batch, Valu
 void ProjectVariables(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
   if (!p.program.project) return;
   const Values projected = Evaluate(p, *p.program.project, Together(values, now));
-  for (const compiler::Named& v : p.program.variables) now[v.name] = AlongBatch(projected.at(v.name), v.type.shape, batch);
+  for (const compiler::Named& v : p.program.variables)
+    now[v.name] = AlongBatch(projected.at(v.name), v.type.shape, batch);
 }
 
-at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values, std::int64_t batch) {
+at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values,
+                       std::int64_t batch) {
   AMO_CHECK(function.outputs.size() == 1, "(%s)", function.name.c_str());
   const at::Tensor value = Evaluate(problem, function, values).begin()->second;
   return AlongBatch(value, function.type(function.outputs[0].value).shape, batch);
@@ -159,7 +169,8 @@ Result<Problem> OpenProblem(compiler::Program program, Values shared, at::Scalar
   for (const compiler::Named& d : p.program.data) {
     const auto it = shared.find(d.name);
     if (it == shared.end()) return Error{fmt::format("the data value `{}` is missing", d.name)};
-    if (it->second.sizes() != at::IntArrayRef(d.type.shape)) return Error{fmt::format("the data value `{}` has another shape", d.name)};
+    if (it->second.sizes() != at::IntArrayRef(d.type.shape))
+      return Error{fmt::format("the data value `{}` has another shape", d.name)};
   }
   p.shared = std::move(shared);
   AddKernels(p);
@@ -172,7 +183,8 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
   for (const compiler::Row& r : p.program.rows) {
     const auto table = p.tables.find(r.source);
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};
-    if (!table->second.fields.count(r.field)) return Error{fmt::format("the table `{}` has no field `{}`", r.source, r.field)};
+    if (!table->second.fields.count(r.field))
+      return Error{fmt::format("the table `{}` has no field `{}`", r.source, r.field)};
   }
   AddKernels(p);
   if (!p.program.data_function) return p;
@@ -227,7 +239,8 @@ Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
         if (lo >= hi) lo = 0, hi = field.size(0);
         chosen[r.name] = at::randint(lo, hi, {n}, g, at::TensorOptions(at::kLong));
       }
-      inputs[in.name] = field.index_select(0, chosen[r.name]).to(in.type.elem == compiler::Elem::kInt ? at::kLong : p.dtype);
+      inputs[in.name] =
+          field.index_select(0, chosen[r.name]).to(in.type.elem == compiler::Elem::kInt ? at::kLong : p.dtype);
     }
   }
   Values sample = Evaluate(p, *p.program.sample_function, inputs);
@@ -261,7 +274,8 @@ at::Tensor Lagrangian(const Problem& p, const Values& values, std::int64_t batch
 Values NoMultipliers(const Problem& p, std::int64_t batch, double penalty) {
   Values values = {{"penalty", at::full({batch}, penalty, at::TensorOptions(p.dtype))}};
   for (const compiler::Output& o : p.program.multipliers->outputs) {
-    values[o.name] = at::zeros(WithBatch(batch, p.program.multipliers->type(o.value).shape), at::TensorOptions(p.dtype));
+    values[o.name] =
+        at::zeros(WithBatch(batch, p.program.multipliers->type(o.value).shape), at::TensorOptions(p.dtype));
   }
   return values;
 }
@@ -278,12 +292,14 @@ Values Violations(const Problem& p, const Values& values, std::int64_t batch) {
 Values InitialLearned(const Problem& p, at::Generator& g) {
   Values learned;
   for (const compiler::Weight& weight : p.program.weights) {
-    learned[weight.input] = at::empty(weight.type.shape, at::TensorOptions(p.dtype)).uniform_(-weight.bound, weight.bound, g);
+    learned[weight.input] =
+        at::empty(weight.type.shape, at::TensorOptions(p.dtype)).uniform_(-weight.bound, weight.bound, g);
   }
   if (p.program.start_function) {
     Values draws;
     for (const compiler::Input& in : p.program.start_function->inputs) {
-      if (const compiler::Draw* d = FindDraw(p.program, in.name)) draws[in.name] = DrawOf(*d, in.type.shape, p.dtype, g);
+      if (const compiler::Draw* d = FindDraw(p.program, in.name))
+        draws[in.name] = DrawOf(*d, in.type.shape, p.dtype, g);
     }
     for (auto& [name, value] : Evaluate(p, *p.program.start_function, draws)) learned[name] = value.clone();
   }
@@ -295,7 +311,8 @@ std::int64_t BatchOf(const Problem& p, const Values& values, std::int64_t otherw
   for (const auto* list : {&p.program.contexts, &p.program.hidden, &p.program.variables}) {
     for (const compiler::Named& n : *list) {
       const auto it = values.find(n.name);
-      if (it != values.end() && it->second.dim() > static_cast<std::int64_t>(n.type.shape.size())) return it->second.size(0);
+      if (it != values.end() && it->second.dim() > static_cast<std::int64_t>(n.type.shape.size()))
+        return it->second.size(0);
     }
   }
   return otherwise;

@@ -48,7 +48,8 @@ struct Problem {
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed);
 
-// The same where the data values are known: an artifact has them. Tables may be missing; Sample then must not be called.
+// The same where the data values are known: an artifact has them. Tables may be missing; Sample then must not be
+// called.
 Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype);
 
 // n draws of every context and hidden value: [n, ...] each. The generator is advanced.
@@ -63,13 +64,14 @@ Values DrawRandoms(const Problem& problem, std::int64_t n, at::Generator& genera
 Values Evaluate(const Problem& problem, const compiler::Function& function, const Values& values);
 
 // The same for the function's only output, repeated along the batch where it does not vary: [batch, ...].
-at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values, std::int64_t batch);
+at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& function, const Values& values,
+                       std::int64_t batch);
 
 // A value repeated along the batch where it does not vary, and so has no batch axis: [batch, shape...].
 at::Tensor AlongBatch(const at::Tensor& value, const compiler::Shape& shape, std::int64_t batch);
 
-// The states before the first step, and one step of the file's `update`: the variables and states of `now` move at once,
-// and the variables are projected. `values`: contexts, randoms and what is learned.
+// The states before the first step, and one step of the file's `update`: the variables and states of `now` move at
+// once, and the variables are projected. `values`: contexts, randoms and what is learned.
 void StartStates(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
 void StepUpdate(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
 

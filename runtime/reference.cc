@@ -24,10 +24,11 @@ namespace {
 std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   const compiler::Program& p = problem.program;
   if (p.solve.written) return p.solve.refinements;
-  const bool free = !p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
-    const compiler::Node& n = p.project->node(o.value);
-    return n.op == compiler::Op::kInput;
-  });
+  const bool free =
+      !p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
+        const compiler::Node& n = p.project->node(o.value);
+        return n.op == compiler::Op::kInput;
+      });
   return {{!p.manifolds.empty() ? "riemannian_gradient" : free ? "lbfgs" : "projected_gradient", {}, {}}};
 }
 

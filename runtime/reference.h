@@ -8,8 +8,8 @@
 
 #include "runtime/solver.h"
 
-// The reference solver of a program: what its `solve` says, else a method chosen by the variables' sets. It makes labels,
-// is what models are compared with, and the fallback.
+// The reference solver of a program: what its `solve` says, else a method chosen by the variables' sets. It makes
+// labels, is what models are compared with, and the fallback.
 namespace amo::runtime {
 
 struct ReferenceOptions {

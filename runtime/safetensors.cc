@@ -60,13 +60,6 @@ std::string_view CodeOf(DType dtype) {
   AMO_CHECK(false);
 }
 
-float FromHalf(std::uint16_t h) {
-  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
-  const float sign = (h & 0x8000) ? -1.0F : 1.0F;
-  if (exponent == 31) return mantissa ? std::nanf("") : sign * INFINITY;
-  return sign * std::ldexp(static_cast<float>(exponent ? mantissa + 1024 : mantissa), (exponent ? exponent : 1) - 25);
-}
-
 float FromBfloat(std::uint16_t h) { return std::bit_cast<float>(std::uint32_t{h} << 16); }
 
 template <class From, class To, class Function>

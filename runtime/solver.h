@@ -12,8 +12,9 @@
 
 #include "runtime/instances.h"
 
-// Classical methods, batched: every instance has its own step lengths, converges, fails or stops on its own. Each method
-// is one file (lbfgs.cc, adam.cc, …) and one row of the table; `solve`, the refinements of a model and the fallback use it.
+// Classical methods, batched: every instance has its own step lengths, converges, fails or stops on its own. Each
+// method is one file (lbfgs.cc, adam.cc, …) and one row of the table; `solve`, the refinements of a model and the
+// fallback use it.
 namespace amo::runtime {
 
 enum class SolveStatus : std::uint8_t {

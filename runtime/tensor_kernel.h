@@ -20,8 +20,8 @@ class TensorKernel {
 
   // Inputs as for TorchExecute, with reals of the kernel's precision, on the CPU. An input is read where it lies, by
   // address and distance between instances; one whose entries are not row-major within an instance is copied first.
-  // What depends on shared inputs alone is kept until one of them is another tensor or has been written through LibTorch.
-  // Outputs: [B, ...] for every output where the function has instance inputs, else [...]. Thread-safe.
+  // What depends on shared inputs alone is kept until one of them is another tensor or has been written through
+  // LibTorch. Outputs: [B, ...] for every output where the function has instance inputs, else [...]. Thread-safe.
   std::vector<at::Tensor> operator()(const std::vector<at::Tensor>& inputs) const;
 
   const compiler::Function& function() const;

@@ -48,7 +48,7 @@ void CheckInput(const Input& input, const at::Tensor& tensor, const Place& place
             input.name.c_str());
 }
 
-at::Tensor Leaf(const Function& f, const Node& n, const std::vector<at::Tensor>& inputs, const Place& place) {
+at::Tensor Leaf(const Function&, const Node& n, const std::vector<at::Tensor>& inputs, const Place& place) {
   if (n.op == Op::kInput) return inputs[Z(n.attr[0])];
   if (n.op == Op::kIota) return at::arange(n.attr[0], n.attr[0] + n.type.shape[0], Options(Elem::kInt, place));
   return at::full({}, n.number, Options(n.type.elem, place));

@@ -33,7 +33,8 @@ std::string OwnerOf(const std::string& learned) {
 }
 
 bool Reads(const compiler::Function& f, const std::string& prefix) {
-  return std::any_of(f.inputs.begin(), f.inputs.end(), [&](const compiler::Input& in) { return in.name.starts_with(prefix); });
+  return std::any_of(f.inputs.begin(), f.inputs.end(),
+                     [&](const compiler::Input& in) { return in.name.starts_with(prefix); });
 }
 
 // A loss with what it moves and what it needs from a run.
@@ -55,13 +56,15 @@ std::vector<Task> TasksOf(const compiler::Program& program, const Values& learne
     for (const auto& [name, value] : learned) {
       if (name == "trained") continue;
       const std::string owner = OwnerOf(name);
-      const bool mine = l.owners.empty() ? !named.count(owner) : std::count(l.owners.begin(), l.owners.end(), owner) > 0;
+      const bool mine =
+          l.owners.empty() ? !named.count(owner) : std::count(l.owners.begin(), l.owners.end(), owner) > 0;
       if (mine) t.moves.push_back(name);
     }
     for (const compiler::Trace& trace : program.traces) if (Reads(l.value, trace.input)) t.traces.push_back(&trace);
     for (const compiler::Named& v : program.variables) t.answer = t.answer || l.value.FindInput(v.name) >= 0;
     for (const compiler::Named& s : program.states) t.answer = t.answer || l.value.FindInput(s.name) >= 0;
-    for (const std::string& owner : l.owners.empty() ? std::vector<std::string>{""} : std::vector<std::string>{"", l.owners[0]}) {
+    for (const std::string& owner :
+         l.owners.empty() ? std::vector<std::string>{""} : std::vector<std::string>{"", l.owners[0]}) {
       const auto it = program.train.find(owner);
       if (it == program.train.end()) continue;
       if (it->second.rate) t.rate = &*it->second.rate;
@@ -123,7 +126,8 @@ class Trainer {
   // Labels and validation draws come from generators of their own: a resumed run makes the same ones.
   // False: asked to stop meanwhile.
   bool Prepare() {
-    const bool labels = std::any_of(tasks_.begin(), tasks_.end(), [](const Task& t) { return Reads(t.loss->value, "solved/"); });
+    const bool labels =
+        std::any_of(tasks_.begin(), tasks_.end(), [](const Task& t) { return Reads(t.loss->value, "solved/"); });
     at::Generator held = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 2);
     validation_ = Draw(o_.validation, o_.settings.split ? Split::kValidation : Split::kAll, held);
     if (!labels) return true;
@@ -213,7 +217,8 @@ class Trainer {
     for (const Values* more : {&run.answer, &run.traces}) for (const auto& [name, t] : *more) values[name] = t;
     std::vector<Loss> losses;
     for (const Task& t : tasks_) {
-      const at::Tensor each = t.loss->objective ? Objective(p_, values, batch.size) : EvaluateOne(p_, t.loss->value, values, batch.size);
+      const at::Tensor each =
+          t.loss->objective ? Objective(p_, values, batch.size) : EvaluateOne(p_, t.loss->value, values, batch.size);
       Loss l{each.mean(), {}};
       l.training = l.plain;
       if (t.loss->objective && p_.program.lagrangian) {  // a quadratic penalty for what no projection keeps
@@ -313,7 +318,8 @@ class Trainer {
   }
 
   void Report() const {
-    o_.progress({s_.step, o_.settings.steps, last_loss_, s_.history.empty() ? NAN : s_.history.back().validation, rate_, s_.seconds});
+    o_.progress({s_.step, o_.settings.steps, last_loss_, s_.history.empty() ? NAN : s_.history.back().validation, rate_,
+                 s_.seconds});
   }
 
   const TrainState& State() {
@@ -325,8 +331,10 @@ class Trainer {
     Clock();
     State();
     for (auto* values : {&s_.learned, &s_.best_learned}) for (auto& [name, t] : *values) t = t.detach();
-    // The count of updates belongs to the whole run: what is evaluated later is the trained model, schedules at their end.
-    if (status == TrainStatus::kDone || status == TrainStatus::kEarly) s_.best_learned["trained"] = s_.learned.at("trained");
+    // The count of updates belongs to the whole run: what is evaluated later is the trained model, schedules at their
+    // end.
+    if (status == TrainStatus::kDone || status == TrainStatus::kEarly)
+      s_.best_learned["trained"] = s_.learned.at("trained");
     return {status, std::move(message), s_};
   }
 

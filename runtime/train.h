@@ -10,10 +10,10 @@
 
 #include "runtime/problem.h"
 
-// The training loop: every loss of the program moves what it owns, by Adam (Kingma, Ba 2015), on the answers of one run of
-// the model per batch (Amos, Tutorial on amortized optimization, section 2.2). Where a projection keeps the variables in
-// their sets its slope is zero outside, so a loss that sees the answer is L(Π ŷ) + |ŷ - Π ŷ|²: what has left its set is
-// pulled back to where the objective has a slope again.
+// The training loop: every loss of the program moves what it owns, by Adam (Kingma, Ba 2015), on the answers of one run
+// of the model per batch (Amos, Tutorial on amortized optimization, section 2.2). Where a projection keeps the
+// variables in their sets its slope is zero outside, so a loss that sees the answer is L(Π ŷ) + |ŷ - Π ŷ|²: what has
+// left its set is pulled back to where the objective has a slope again.
 namespace amo::runtime {
 
 // What `train` says, with what is chosen where it says nothing (lang::Defaults prints the same).
@@ -62,7 +62,7 @@ struct TrainOptions {
   std::int64_t validation = 512;   // instances of the validation batch, drawn once
   std::int64_t looks = 100;        // looks at it during the run, evenly
   std::int64_t patience = 0;       // end after this many looks without a better one; 0: never
-  double penalty = 100;            // on the squared violation of constraints that no projection keeps, in `loss objective`
+  double penalty = 100;  // on the squared violation of constraints that no projection keeps, in `loss objective`
   std::int64_t labels = 8192;      // instances solved once for losses that use `solved`
   const TrainState* resume = nullptr;
   double checkpoint_seconds = 30;
@@ -80,8 +80,8 @@ struct TrainSummary {
   TrainState state;                // learned: the last; best_learned: what the model should use
 };
 
-// The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss was not finite; the best values until
-// then are kept. kFailed: a checkpoint could not be written.
+// The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss was not finite; the best values
+// until then are kept. kFailed: a checkpoint could not be written.
 TrainSummary Train(const Problem& problem, const TrainOptions& options);
 
 }  // namespace amo::runtime

@@ -25,7 +25,8 @@ int main(int argc, char** argv) {
   std::printf("mean gap %.4f, mean optimum %.4f, largest residual of the solver %.1e\n", gap, -size,
               solved->residual.max().item<double>());
 
-  if (const auto saved = model->Save("box_qp.amoz"); !saved.ok()) return std::fprintf(stderr, "%s\n", saved.message().c_str()), 1;
+  if (const auto saved = model->Save("box_qp.amoz"); !saved.ok())
+    return std::fprintf(stderr, "%s\n", saved.message().c_str()), 1;
   const amo::Result<amo::Model> again = amo::Open("box_qp.amoz");
   if (!again.ok()) return std::fprintf(stderr, "%s\n", again.message().c_str()), 1;
   const amo::Result<amo::Answers> same = again->Predict(*contexts);

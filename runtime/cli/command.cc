@@ -74,7 +74,8 @@ int BecomeRun(const Command& command, const Arguments& arguments) {
   std::vector<char*> words = {const_cast<char*>(path.c_str()), const_cast<char*>(name.c_str())};
   for (const std::string& a : arguments) words.push_back(const_cast<char*>(a.c_str()));
   words.push_back(nullptr);
-  // LibTorch's threads wait by spinning, which on a busy machine costs them their own time slices: they had better sleep.
+  // LibTorch's threads wait by spinning, which on a busy machine costs them their own time slices: they had better
+  // sleep.
   setenv("OMP_WAIT_POLICY", "passive", 0);
   FlushOutput();
   execv(path.c_str(), words.data());

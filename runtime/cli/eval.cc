@@ -133,15 +133,14 @@ int RunEval(const Arguments& arguments) {
   if (const auto code = ApplyRunOptions(*app, run)) return *code;
   if (instances < 1 || instances > kMostInstances) return WrongUse(*app, "`--instances` lies between 1 and 10^9");
 
-  Recorded recorded;
-  Result<Model> model = ReadModel(path, recorded);
+  Result<Model> model = LoadModel(path);
   if (!model.ok()) return Fail(run, model.message(), kFiles);
   const Result<Done> tables = ReadModelTables(*model, path, data);
   if (!tables.ok()) return Fail(run, tables.message(), kFiles);
   EvaluateOptions options;
   options.instances = instances, options.seed = static_cast<std::uint64_t>(seed), options.solver = !no_solver;
-  options.training_seconds = recorded.seconds;
-  options.split = recorded.split;
+  options.training_seconds = model->record.seconds;
+  options.split = model->record.settings.split;
   std::string what;
   std::unique_ptr<Progress> bar;
   options.progress = [&](const std::string& now, std::int64_t done, std::int64_t all) {

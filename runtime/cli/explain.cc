@@ -33,33 +33,10 @@ std::string ListCodes() {
   return text;
 }
 
-const char* KindName(const lang::ValueDecl& decl) {
-  switch (decl.kind) {
-    case lang::ValueKind::kConst: return "const";
-    case lang::ValueKind::kData: return "data";
-    case lang::ValueKind::kParameter: return "parameter";
-    case lang::ValueKind::kHidden: return "hidden";
-    case lang::ValueKind::kContext: return "context";
-    case lang::ValueKind::kVariable: return "variable";
-    case lang::ValueKind::kRandom: return "random";
-  }
-  return "";
-}
-
-const char* OriginName(const lang::ValueDecl& decl) {
-  switch (decl.origin) {
-    case lang::ValueDecl::Origin::kNone: return "";
-    case lang::ValueDecl::Origin::kComputed: return "computed";
-    case lang::ValueDecl::Origin::kDrawn: return "drawn";
-    case lang::ValueDecl::Origin::kRead: return "read";
-  }
-  return "";
-}
-
 // The values in the order in which they are found.
 Json NamesJson(const Front& front) {
   Json names = Json::array();
-  const auto add = [&](const std::string& name, const char* kind, const char* origin) {
+  const auto add = [&](const std::string& name, std::string_view kind, std::string_view origin) {
     const auto type = front.checked.values.find(name);
     names.push_back({{"name", name},
                      {"kind", kind},
@@ -68,7 +45,8 @@ Json NamesJson(const Front& front) {
   };
   for (const lang::Decl* decl : front.problem.values) {
     if (const auto* value = std::get_if<lang::ValueDecl>(&decl->node)) {
-      for (const lang::Ident& name : value->names) add(name.text, KindName(*value), OriginName(*value));
+      for (const lang::Ident& name : value->names)
+        add(name.text, lang::NameOf(value->kind), lang::NameOf(value->origin));
     } else if (const auto* let = std::get_if<lang::LetDecl>(&decl->node)) {
       add(let->name.text, "let", "computed");
     }
@@ -175,7 +153,8 @@ int RunExplain(const Arguments& arguments) {
   AddProgramOptions(*app, choice);
   app->get_option("FILE")->required(false)->description("a program, or a diagnostic code");
   app->add_flag("--codes", codes, "lists every diagnostic code");
-  const auto costs = app->add_flag("--cost", cost, "what the objective and its derivatives cost: counted, predicted, measured");
+  const auto costs =
+      app->add_flag("--cost", cost, "what the objective and its derivatives cost: counted, predicted, measured");
   app->add_flag("--f32", f32, "--cost: for 32 bit numbers")->needs(costs);
   app->add_flag("--json", json, "the answer as JSON on standard output");
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;

@@ -40,7 +40,9 @@ std::vector<std::pair<std::string, Function>> Functions(const compiler::Program&
 
 std::string Nanoseconds(const Json& value) {
   const double ns = value.get<double>();
-  return ns < 1e4 ? fmt::format("{:.3g} ns", ns) : ns < 1e7 ? fmt::format("{:.3g} us", ns / 1e3) : fmt::format("{:.3g} ms", ns / 1e6);
+  return ns < 1e4   ? fmt::format("{:.3g} ns", ns)
+         : ns < 1e7 ? fmt::format("{:.3g} us", ns / 1e3)
+                    : fmt::format("{:.3g} ms", ns / 1e6);
 }
 
 }  // namespace
@@ -51,8 +53,10 @@ Json CostJson(const compiler::Program& program, compiler::Precision precision) {
   for (const auto& [name, function] : Functions(program)) {
     if (!compiler::Uncompilable(function).empty()) continue;
     const compiler::Cost cost = compiler::CountCost(function);
-    const compiler::Kernel many = compiler::Compile(function, {.precision = precision, .lanes = 0, .cache_folder = folder});
-    const compiler::Kernel one = compiler::Compile(function, {.precision = precision, .lanes = 1, .cache_folder = folder});
+    const compiler::Kernel many =
+        compiler::Compile(function, {.precision = precision, .lanes = 0, .cache_folder = folder});
+    const compiler::Kernel one =
+        compiler::Compile(function, {.precision = precision, .lanes = 1, .cache_folder = folder});
     Json row = {{"name", name}, {"lanes", many.lanes}, {"work", Json::object()}, {"prepared", Json::object()}};
     for (std::size_t k = 0; k < compiler::kWorks; ++k) {
       const auto work = static_cast<compiler::Work>(k);
@@ -73,16 +77,19 @@ Json CostJson(const compiler::Program& program, compiler::Precision precision) {
 
 std::string CostText(const Json& cost) {
   if (cost.empty()) return "";
-  std::string text = fmt::format("\ncost of one instance, on one core of this machine; times in a batch of {}, and alone\n", kBatch);
-  text += fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10}{:>7}{:>12}{:>12}{:>12}\n", "", "arithmetic", "divisions",
-                      "functions", "library", "memory", "bytes", "lanes", "predicted", "measured", "alone");
+  std::string text =
+      fmt::format("\ncost of one instance, on one core of this machine; times in a batch of {}, and alone\n", kBatch);
+  text +=
+      fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10}{:>7}{:>12}{:>12}{:>12}\n", "", "arithmetic", "divisions",
+                  "functions", "library", "memory", "bytes", "lanes", "predicted", "measured", "alone");
   for (const Json& row : cost) {
     const Json& work = row["work"];
     const auto n = [&](const char* key) { return fmt::format("{:.5g}", work[key].get<double>()); };
-    text += fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10.5g}{:>7}{:>12}{:>12}{:>12}\n", row["name"].get<std::string>(),
-                        n("arithmetic"), n("divisions"), n("functions"), n("library"), n("memory"),
-                        row["bytes"].get<double>(), row["lanes"].get<int>(), Nanoseconds(row["predicted_ns"]), Nanoseconds(row["measured_ns"]),
-                        Nanoseconds(row["measured_one_ns"]));
+    text +=
+        fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10.5g}{:>7}{:>12}{:>12}{:>12}\n",
+                    row["name"].get<std::string>(), n("arithmetic"), n("divisions"), n("functions"), n("library"),
+                    n("memory"), row["bytes"].get<double>(), row["lanes"].get<int>(), Nanoseconds(row["predicted_ns"]),
+                    Nanoseconds(row["measured_ns"]), Nanoseconds(row["measured_one_ns"]));
   }
   return text;
 }

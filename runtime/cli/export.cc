@@ -141,7 +141,8 @@ std::string NameOf(const ProgramChoice& program, const ExportChoice& choice, con
 
 // Symbols that differ from each other with everything that the header puts behind them.
 std::vector<compiler::ExportFunction> WithSymbols(const std::string& prefix, const std::vector<Candidate>& all) {
-  constexpr const char* kEndings[] = {"", "_batch", "_scratch_bytes", "_batch_scratch_bytes"};
+  constexpr const char* kEndings[] = {"",          "_batch",    "_scratch_bytes",  "_batch_scratch_bytes",
+                                     "_prepare", "_prepared", "_batch_prepared", "_shared_bytes"};
   std::vector<compiler::ExportFunction> functions;
   std::set<std::string> used;
   for (const Candidate& c : all) {
@@ -236,6 +237,7 @@ Json MadeJson(const ExportChoice& choice, const Made& made) {
                                  {"symbol", made.functions[k].symbol},
                                  {"scratch_bytes", sizes.one.scratch_bytes},
                                  {"batch_scratch_bytes", sizes.batch.scratch_bytes},
+                                 {"shared_bytes", sizes.one.shared_bytes},
                                  {"lanes", sizes.batch.lanes},
                                  {"inputs", ArgumentsJson(made.functions[k].function, false)},
                                  {"outputs", ArgumentsJson(made.functions[k].function, true)}});

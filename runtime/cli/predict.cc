@@ -26,8 +26,7 @@ int RunPredict(const Arguments& arguments) {
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;
   if (const auto code = ApplyRunOptions(*app, run)) return *code;
 
-  Recorded recorded;
-  const Result<Model> model = ReadModel(path, recorded);
+  const Result<Model> model = LoadModel(path);
   if (!model.ok()) return Fail(run, model.message(), kFiles);
   const Problem& problem = model->problem;
   if (!problem.program.model.predict) {

@@ -74,23 +74,6 @@ int OpenProblemFile(const ProgramChoice& choice, const RunChoice& run, Opened& o
   return code;
 }
 
-Result<Model> ReadModel(const std::string& path, Recorded& r) {
-  using Json = nlohmann::ordered_json;
-  try {
-    Result<Model> model = LoadModel(path);
-    if (!model.ok()) return model;
-    const Json record = Json::parse(model->record);
-    const Json settings = record.value("settings", Json::object());
-    r.seconds = record.value("seconds", r.seconds);
-    r.digest = record.value("digest", r.digest);
-    r.split = settings.value("split", r.split);
-    r.steps = settings.value("steps", r.steps);
-    r.patience = settings.value("patience", r.patience);
-    r.seed = settings.value("seed", r.seed);
-    return model;
-  } catch (const Json::exception&) { return Error{fmt::format("`record.json` in `{}` is malformed", path)}; }
-}
-
 Result<Values> ReadContextFile(const Problem& problem, const std::string& path, std::int64_t& batch) {
   Result<std::vector<Array>> arrays = ReadArrays(path);
   if (!arrays.ok()) return arrays.error();

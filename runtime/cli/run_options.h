@@ -39,18 +39,6 @@ int Fail(const RunChoice& run, const std::string& error, int code);
 // The problem of a program file with its data, kOk; else everything has been said.
 int OpenProblemFile(const ProgramChoice& choice, const RunChoice& run, Opened& opened, std::optional<Problem>& problem);
 
-// What the record of a model says of its training.
-struct Recorded {
-  double seconds = 0;
-  bool split = true;
-  std::int64_t steps = 0, patience = 0;
-  std::uint64_t seed = 0;
-  std::string digest;  // of the data files
-};
-
-// A model's file with its record, both checked.
-Result<Model> ReadModel(const std::string& path, Recorded& recorded);
-
 // Contexts from a file, checked; their number in `batch`.
 Result<Values> ReadContextFile(const Problem& problem, const std::string& path, std::int64_t& batch);
 

@@ -71,8 +71,7 @@ int OpenSolved(const ProgramChoice& choice, const RunChoice& run, bool draws, So
     solved.learned = InitialLearned(*solved.problem, start);
     return kOk;
   }
-  Recorded recorded;
-  Result<Model> model = ReadModel(choice.file, recorded);
+  Result<Model> model = LoadModel(choice.file);
   if (!model.ok()) return Fail(run, model.message(), kFiles);
   if (draws) {
     const Result<Done> tables = ReadModelTables(*model, choice.file, "");
@@ -91,8 +90,9 @@ int RunSolve(const Arguments& arguments) {
   std::string contexts, out;
   std::int64_t instances = 100, seed = 1;
   std::optional<double> tolerance;
-  const auto app = MakeCommandLine("solve", "Solves instances of a program, or of a trained model, with its reference solver.",
-                                   "amo solve portfolio.amo --context days.npz -o weights.npz");
+  const auto app =
+      MakeCommandLine("solve", "Solves instances of a program, or of a trained model, with its reference solver.",
+                      "amo solve portfolio.amo --context days.npz -o weights.npz");
   AddProgramOptions(*app, program);
   const auto context =
       app->add_option("--context", contexts, "a file with the contexts, [B, ...] each; else they are drawn")
@@ -108,7 +108,8 @@ int RunSolve(const Arguments& arguments) {
   if (tolerance && !(*tolerance > 0)) return WrongUse(*app, "`--tolerance` is above 0");
 
   if (IsModel(program) && (!program.problem.empty() || !program.variant.empty() || !program.sets.empty())) {
-    return WrongUse(*app, "a model's problem is chosen when it is trained: `--problem`, `--variant` and `--set` go to `amo train`");
+    return WrongUse(
+        *app, "a model's problem is chosen when it is trained: `--problem`, `--variant` and `--set` go to `amo train`");
   }
 
   Solved solved;

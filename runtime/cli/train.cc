@@ -66,8 +66,7 @@ std::string DigestOf(const TableMap& tables) {
 }
 
 // Why a checkpoint is not of this run: the same texts, data and choices make the run go on as it began. "": it is.
-std::string WhyOther(const Model& old, const Recorded& recorded, const Model& now, const std::string& digest,
-                     const TrainChoice& choice) {
+std::string WhyOther(const Model& old, const Model& now, const std::string& digest, const TrainChoice& choice) {
   const auto before = lang::TextsOf(old.opened->program), after = lang::TextsOf(now.opened->program);
   const auto same_text = [](const auto& a, const auto& b) { return a.second == b.second; };
   if (!std::equal(before.begin(), before.end(), after.begin(), after.end(), same_text)) {
@@ -77,9 +76,9 @@ std::string WhyOther(const Model& old, const Recorded& recorded, const Model& no
     return "it is of another problem or variant";
   }
   if (old.choice.sets != now.choice.sets) return "it was begun with other `--set`";
-  if (recorded.digest != digest) return "the data files have changed since";
-  if (choice.seed && static_cast<std::uint64_t>(*choice.seed) != recorded.seed) {
-    return fmt::format("it was begun with the seed {}", recorded.seed);
+  if (old.record.digest != digest) return "the data files have changed since";
+  if (choice.seed && static_cast<std::uint64_t>(*choice.seed) != old.record.settings.seed) {
+    return fmt::format("it was begun with the seed {}", old.record.settings.seed);
   }
   return "";
 }
@@ -104,10 +103,8 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
   if (choice.steps) settings->steps = *choice.steps;
   if (choice.seed) settings->seed = static_cast<std::uint64_t>(*choice.seed);
   const auto save = [&](const std::string& path, const TrainState& state, TrainStatus status, bool checkpoint) {
-    Json record = Json::parse(RecordOf(model, state, {*settings, status, at::get_num_threads()}));
-    record["settings"]["patience"] = choice.patience.value_or(0);
-    record["digest"] = digest;
-    model.record = record.dump(1, ' ', false, Json::error_handler_t::replace);
+    model.record =
+        RecordOf(model, state, {*settings, status, at::get_num_threads(), choice.patience.value_or(0), digest});
     return SaveModel(path, model, state, checkpoint);
   };
 
@@ -242,17 +239,16 @@ int RunTrain(const Arguments& arguments) {
     std::filesystem::remove(path, ignored);
     return RunWith(choice, run, model, digest, nullptr);
   }
-  Recorded recorded;
-  const Result<Model> old = ReadModel(path, recorded);
+  const Result<Model> old = LoadModel(path);
   if (!old.ok()) return Fail(run, old.message(), kFiles);
   if (!old->is_checkpoint) return Fail(run, fmt::format("`{}` is a finished model, not a checkpoint", path), kFiles);
-  if (const std::string why = WhyOther(*old, recorded, model, digest, choice); !why.empty()) {
+  if (const std::string why = WhyOther(*old, model, digest, choice); !why.empty()) {
     return Fail(run, fmt::format("cannot resume from `{}`: {}; `--restart` begins again", path, why), kFiles);
   }
   // A run goes on with the settings that it began with.
-  if (!choice.steps) choice.steps = recorded.steps;
-  if (!choice.seed) choice.seed = static_cast<std::int64_t>(recorded.seed);
-  if (!choice.patience) choice.patience = recorded.patience;
+  if (!choice.steps) choice.steps = old->record.settings.steps;
+  if (!choice.seed) choice.seed = static_cast<std::int64_t>(old->record.settings.seed);
+  if (!choice.patience) choice.patience = old->record.patience;
   return RunWith(choice, run, model, digest, &old->state);
 }
 

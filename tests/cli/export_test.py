@@ -92,8 +92,19 @@ int main(void) {
     at[i] = y[i];
     same("central difference", g[i], (high - low) / 2e-4, 1e-8);
   }
+  /* The same with what depends on Q alone prepared, once for both forms. */
+  void *shared = room(box_qp_gradient_shared_bytes);
+  double again[N];
+  box_qp_gradient_prepare(Q, shared);
+  box_qp_gradient_prepared(Q, p, y, &value[0], again, shared, scratch);
+  same("prepared value", value[0], f, 0);
+  for (int i = 0; i < N; ++i) same("prepared gradient", again[i], g[i], 0);
+  scratch = room(box_qp_gradient_batch_scratch_bytes);
+  box_qp_gradient_batch_prepared(Q, p, P, y, Y, value, 1, d, Y, 0, BATCH, shared, scratch);
+  for (int b = 0; b < BATCH; ++b) same("prepared batch", value[b], objective(y + b * Y, p + b * P), 1e-12);
   /* Instances 2 to 19, with space between rows; the others stay as they are. */
   memset(value, 0, sizeof value);
+  memset(d, 0, sizeof d);
   scratch = room(box_qp_hessian_batch_scratch_bytes);
   box_qp_hessian_batch(Q, p, P, y, Y, t, N, value, 1, d, Y, h, N, 2, BATCH - 1, scratch);
   for (int b = 0; b < BATCH; ++b) {

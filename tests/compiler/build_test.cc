@@ -151,7 +151,8 @@ context  x : real[n, 6] ~ normal(0, 1)
 variable y : real[n]
 minimize mean(i in n: last(scan(z = 1, t in 4: sin(z * x[i, t + 1] + y[i] + t))))
        + last(scan(k = 1, t in 5: (k * 2 + t) % 7)) + sum(scan(z = [i in n: y[i]], t in 1..3: [i in n: z[(i + t) % n] * x[i, t]]))
-)", built);
+)",
+            built);
   ASSERT_EQ(Messages(built.diagnostics), "");
   std::vector<double> x(18), y{0.3, -0.2, 0.7};
   for (std::size_t i = 0; i < 18; ++i) x[i] = std::cos(static_cast<double>(i));
@@ -172,7 +173,8 @@ minimize mean(i in n: last(scan(z = 1, t in 4: sin(z * x[i, t + 1] + y[i] + t)))
     z = next;
     expected += z[0] + z[1] + z[2];
   }
-  EXPECT_NEAR(Objective(built.program, {{"x", {{Elem::kReal, {3, 6}}, x}}, {"y", {{Elem::kReal, {3}}, y}}}), expected, 1e-10);
+  EXPECT_NEAR(Objective(built.program, {{"x", {{Elem::kReal, {3, 6}}, x}}, {"y", {{Elem::kReal, {3}}, y}}}), expected,
+              1e-10);
 }
 
 TEST(Build, ScanDrawsForEachStep) {
@@ -195,14 +197,16 @@ minimize mean(i in 3: last(scan(z = x, t in 5, e : real ~ normal(0, 1): 0.5 * z 
     for (std::size_t t = 0; t < 5; ++t) z = 0.5 * z + 2 * e[5 * i + t];
     expected += z / 3;
   }
-  EXPECT_NEAR(Objective(built.program, {{"x", {{}, {0.3}}}, {"y", {{}, {2.0}}}, {d.input, {d.type, e}}}), expected, 1e-12);
+  EXPECT_NEAR(Objective(built.program, {{"x", {{}, {0.3}}}, {"y", {{}, {2.0}}}, {d.input, {d.type, e}}}), expected,
+              1e-12);
 }
 
 TEST(Build, RosenbrockVanishesAtItsMinimum) {
   Built built;
   BuildFile("tests/programs/rosenbrock.amo", {}, built);
   const double a = 1.2;
-  Values v{{"a", {{}, {a}}}, {"b", {{}, {50.0}}}, {"y", {{Elem::kReal, {4}}, {a, a * a, std::pow(a, 4), std::pow(a, 8)}}}};
+  Values v{
+      {"a", {{}, {a}}}, {"b", {{}, {50.0}}}, {"y", {{Elem::kReal, {4}}, {a, a * a, std::pow(a, 4), std::pow(a, 8)}}}};
   EXPECT_NEAR(Objective(built.program, v), 0, 1e-12);
   v["y"].data[3] += 0.1;
   EXPECT_NEAR(Objective(built.program, v), 50 * 0.01, 1e-9);
@@ -235,21 +239,26 @@ TEST(Build, MetaOtIsItsFormula) {
   EXPECT_NEAR(Objective(built.program, v), expected, 1e-10);
   for (std::size_t i = 0; i < n; ++i) {
     double s = 0;
-    for (std::size_t j = 0; j < n; ++j) s += std::exp((eps * std::log(v["b"].data[j]) - soft[j] - v["C"].data[n * i + j]) / eps);
+    for (std::size_t j = 0; j < n; ++j)
+      s += std::exp((eps * std::log(v["b"].data[j]) - soft[j] - v["C"].data[n * i + j]) / eps);
     update[i] = eps * std::log(v["a"].data[i]) - eps * std::log(s);
   }
   const Values next = Evaluated(*built.program.update, v);
   for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(next.at("f").data[i], update[i], 1e-9);
   // The prediction has the size of the variable, and its weights chain.
   ASSERT_TRUE(built.program.model.predict);
-  EXPECT_EQ(built.program.model.predict->type(built.program.model.predict->outputs[0].value), (Type{Elem::kReal, {196}}));
+  EXPECT_EQ(built.program.model.predict->type(built.program.model.predict->outputs[0].value),
+            (Type{Elem::kReal, {196}}));
   EXPECT_EQ(built.program.weights.size(), 8u);
 }
 
 TEST(Build, ConstraintsGiveTheAmountsByWhichTheyFail) {
   Built built;
-  BuildText("amo 1\nproblem c\nvariable y : real[3] in simplex\nminimize sumsq(y)\nsubject to\n  cap: y <= 0.5\n  total: sum(y) == 2\n"
-            "  band: 0 <= y[0] <= 0.25\n", built);
+  BuildText(
+      "amo 1\nproblem c\nvariable y : real[3] in simplex\nminimize sumsq(y)\nsubject to\n  cap: y <= 0.5\n  total: "
+      "sum(y) == 2\n"
+      "  band: 0 <= y[0] <= 0.25\n",
+      built);
   ASSERT_EQ(Messages(built.diagnostics), "");
   const Values v{{"y", {{Elem::kReal, {3}}, {0.75, 0.5, 0.25}}}};
   EXPECT_EQ(Evaluated(built.program.constraints[0], v).at("amounts").data, (std::vector<double>{0.25, 0, 0}));
@@ -294,10 +303,12 @@ TEST(Build, CompileSizeDoesNotGrowWithN) {
 }
 
 TEST(Build, NamesMistakesAtTheirPlace) {
-  const struct { const char* body; const char* expected; } kCases[] = {
+  const struct { const char* body; const char* expected;
+  } kCases[] = {
       {"variable y : real[3]\nminimize sum(y .* zz)\n", "`zz` is not declared"},
       {"variable y : real[3]\nminimize sum(y) * residual\n", "`residual` here cannot be compiled yet"},
-      {"variable y : real[3]\nvariable w : real[4]\nminimize sum(y + w)\n", "operands of `+` have shapes `[3]` and `[4]`"},
+      {"variable y : real[3]\nvariable w : real[4]\nminimize sum(y + w)\n",
+       "operands of `+` have shapes `[3]` and `[4]`"},
       {"variable y : real[3]\nminimize y\n", "the objective has shape `[3]`, not a single number"},
       {"variable y : real[3]\nminimize sum(y * y)\n", "`*` of two vectors is ambiguous"},
       {"variable y : real[3]\nminimize y[3]\n", "the index 3 leaves the axis of 3 entries"},
@@ -312,7 +323,8 @@ TEST(Build, NamesMistakesAtTheirPlace) {
 
 // A file without `model` has the model that `amo explain` prints.
 TEST(Build, TheDefaultModelIsTheOneThatExplainPrints) {
-  const std::string text = "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y) + sum(x)\n";
+  const std::string text =
+      "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y) + sum(x)\n";
   Built left_out, written;
   BuildText(text, left_out);
   BuildText(text + "model " + lang::Defaults().model + "\n", written);
@@ -323,11 +335,17 @@ TEST(Build, TheDefaultModelIsTheOneThatExplainPrints) {
 // What stands in a file and is not built is said at its place.
 TEST(Build, NothingIsPassedOver) {
   Built built;
-  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y * y <= 1\nsolve zeros then anderson(steps = 5)\n"
-            "model mlp(hidden = [4]) then gradient(steps = 3, rate = learned(0.1))\nloss (y - x)^4 by smoothing(sigma = 0.1)\ntrain steps = 5, updates = 2\n", built);
+  BuildText(
+      "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y "
+      "* y <= 1\nsolve zeros then anderson(steps = 5)\n"
+      "model mlp(hidden = [4]) then gradient(steps = 3, rate = learned(0.1))\nloss (y - x)^4 by smoothing(sigma = "
+      "0.1)\ntrain steps = 5, updates = 2\n",
+      built);
   std::string all;
-  for (const lang::Diagnostic& d : built.diagnostics.Sorted()) all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
-  for (const char* part : {"the constraint `cap`", "the refinement `anderson`", "`rate` that is learned", "`by` cannot", "the setting `updates`"}) {
+  for (const lang::Diagnostic& d : built.diagnostics.Sorted())
+    all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
+  for (const char* part : {"the constraint `cap`", "the refinement `anderson`", "`rate` that is learned", "`by` cannot",
+                           "the setting `updates`"}) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   }
   EXPECT_TRUE(built.diagnostics.has_errors());
@@ -336,16 +354,24 @@ TEST(Build, NothingIsPassedOver) {
 // Forms that are right and not built: refused at their place, where a wrong function once came out, or none.
 TEST(Build, FormsThatAreNotBuiltAreRefused) {
   const std::string x = "context x : real ~ normal(0, 1)\n";
-  const struct { std::string body; const char* expected; } kCases[] = {
+  const struct { std::string body; const char* expected;
+  } kCases[] = {
       {x + "variable u[i in 2] : real[3]\nminimize sumsq(u)\n", "an index on `u` cannot be compiled yet"},
-      {x + "data d[i in 2] : real = i\nvariable y : real\nminimize (y - d[0])^2\n", "an index on `d` cannot be compiled yet"},
-      {x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(y(x = 5))\n", "the variable `y` under a replaced `x`"},
-      {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear\nreport far = expect(e(x = 5))\n", "the variable `y` under a replaced `x`"},
+      {x + "data d[i in 2] : real = i\nvariable y : real\nminimize (y - d[0])^2\n",
+       "an index on `d` cannot be compiled yet"},
+      {x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(y(x = 5))\n",
+       "the variable `y` under a replaced `x`"},
+      {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear\nreport far = expect(e(x = 5))\n",
+       "the variable `y` under a replaced `x`"},
       {"const c ~ normal(0, 1)\n" + x + "variable y : real\nminimize (y - x * c)^2\n", "a const that is drawn or read"},
-      {"parameter w : real[3] from \"w.npy\"\n" + x + "variable y : real\nminimize (y - x * sum(w))^2\n", "a parameter from a file"},
-      {x + "variable y : real\nminimize (y - x)^2\nmodel linear then iterate(steps = 2)\n", "`iterate` without an `update`"},
-      {x + "variable y : real\nminimize (y - x)^2\nsolve zeros then iterate(tol = 1e-6)\n", "`iterate` without an `update`"},
-      {x + "variable y : real\nminimize (y - x)^2\nsubject to\n  c: y * y <= 1\nmodel linear then gradient(steps = 3)\n",
+      {"parameter w : real[3] from \"w.npy\"\n" + x + "variable y : real\nminimize (y - x * sum(w))^2\n",
+       "a parameter from a file"},
+      {x + "variable y : real\nminimize (y - x)^2\nmodel linear then iterate(steps = 2)\n",
+       "`iterate` without an `update`"},
+      {x + "variable y : real\nminimize (y - x)^2\nsolve zeros then iterate(tol = 1e-6)\n",
+       "`iterate` without an `update`"},
+      {x + "variable y : real\nminimize (y - x)^2\nsubject to\n  c: y * y <= 1\nmodel linear then gradient(steps = "
+           "3)\n",
        "`gradient` after a prediction, under the constraint `c`"},
   };
   for (const auto& c : kCases) {
@@ -356,7 +382,9 @@ TEST(Build, FormsThatAreNotBuiltAreRefused) {
   }
   // Replacing the variable too says what it is there.
   Built fine;
-  BuildText("amo 1\nproblem p\n" + x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(objective(x = 5, y = 5))\n", fine);
+  BuildText("amo 1\nproblem p\n" + x +
+                "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(objective(x = 5, y = 5))\n",
+            fine);
   EXPECT_FALSE(fine.diagnostics.has_errors()) << Messages(fine.diagnostics);
 }
 
@@ -385,13 +413,19 @@ TEST(Build, ResultsOfRunsAreInputs) {
 
 // A method that compares values has no derivative: a loss on its answer is refused, one on its start is not.
 TEST(Build, LossesThroughMethodsAreRefused) {
-  const std::string text = "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear then lbfgs(steps = 2)\n";
+  const std::string text =
+      "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear then "
+      "lbfgs(steps = 2)\n";
   Built through, before, late;
   BuildText(text, through);
-  EXPECT_NE(Messages(through.diagnostics).find("a loss on the answer of `lbfgs`"), std::string::npos) << Messages(through.diagnostics);
+  EXPECT_NE(Messages(through.diagnostics).find("a loss on the answer of `lbfgs`"), std::string::npos)
+      << Messages(through.diagnostics);
   BuildText(text + "loss model: objective(step = 0)\n", before);
   EXPECT_FALSE(before.diagnostics.has_errors()) << Messages(before.diagnostics);
-  BuildText("amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear\nloss objective(step = 1)\n", late);
+  BuildText(
+      "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear\nloss "
+      "objective(step = 1)\n",
+      late);
   EXPECT_NE(Messages(late.diagnostics).find("there is no step 1"), std::string::npos) << Messages(late.diagnostics);
 }
 

@@ -18,23 +18,38 @@ namespace {
 
 // x is %0 : real[3], M is %1 : shared real[3,4]. Each body ends in a value that is squared and summed up.
 const char* const kBodies[] = {
-    "%2 = exp %0 : real[3]\n", "%2 = abs %0 : real[3]\n", "%2 = sin %0 : real[3]\n", "%2 = cos %0 : real[3]\n",
-    "%2 = tan %0 : real[3]\n", "%2 = tanh %0 : real[3]\n", "%2 = sigmoid %0 : real[3]\n", "%2 = softplus %0 : real[3]\n",
-    "%2 = erf %0 : real[3]\n", "%2 = sinh %0 : real[3]\n", "%2 = cosh %0 : real[3]\n", "%2 = atan %0 : real[3]\n",
-    "%2 = expm1 %0 : real[3]\n", "%2 = asin %0 : real[3]\n", "%2 = acos %0 : real[3]\n",
+    "%2 = exp %0 : real[3]\n",
+    "%2 = abs %0 : real[3]\n",
+    "%2 = sin %0 : real[3]\n",
+    "%2 = cos %0 : real[3]\n",
+    "%2 = tan %0 : real[3]\n",
+    "%2 = tanh %0 : real[3]\n",
+    "%2 = sigmoid %0 : real[3]\n",
+    "%2 = softplus %0 : real[3]\n",
+    "%2 = erf %0 : real[3]\n",
+    "%2 = sinh %0 : real[3]\n",
+    "%2 = cosh %0 : real[3]\n",
+    "%2 = atan %0 : real[3]\n",
+    "%2 = expm1 %0 : real[3]\n",
+    "%2 = asin %0 : real[3]\n",
+    "%2 = acos %0 : real[3]\n",
     "%2 = exp %0 : real[3]\n%3 = log %2 : real[3]\n%4 = sqrt %2 : real[3]\n%5 = log1p %2 : real[3]\n"
     "%6 = div %3 %4 : real[3]\n%7 = pow %2 %5 : real[3]\n%8 = atan2 %6 %7 : real[3]\n",
     "%2 = neg %0 : real[3]\n%3 = max %0 %2 : real[3]\n%4 = sin %0 : real[3]\n%5 = min %3 %4 : real[3]\n",
     "%2 = sin %0 : real[3]\n%3 = lt %0 %2 : bool[3]\n%4 = select %3 %0 %2 : real[3]\n",
-    "%2 = dot %0 %1 {0,0,1,1} : real[4]\n", "%2 = dot %0 %1 {0,1,2,0,1} : real[3,3]\n",
+    "%2 = dot %0 %1 {0,0,1,1} : real[4]\n",
+    "%2 = dot %0 %1 {0,1,2,0,1} : real[3,3]\n",
     "%2 = dot %0 %1 {0,1,2,2,0} : real[4,3]\n",
     "%2 = broadcast %0 {-1,0} : real[2,3]\n%3 = reshape %2 : real[3,2]\n%4 = sin %3 : real[3,2]\n"
     "%5 = slice %4 {1,0} : real[2,1]\n%6 = pad %5 {1,2} : real[4,4]\n%7 = concat %6 %6 {1} : real[4,8]\n"
     "%8 = mul %7 %7 : real[4,8]\n%9 = reduce_sum %8 {0} : real[8]\n",
-    "%2 = exp %0 : real[3]\n%3 = reduce_prod %2 {0} : real\n", "%2 = reduce_max %0 {0} : real\n",
+    "%2 = exp %0 : real[3]\n%3 = reduce_prod %2 {0} : real\n",
+    "%2 = reduce_max %0 {0} : real\n",
     "%2 = broadcast %0 {0,-1} : real[3,4]\n%3 = mul %2 %1 : real[3,4]\n%4 = reduce_min %3 {0} : real[4]\n",
-    "%2 = cumsum %0 : real[3]\n", "%2 = sort %0 : real[3]\n%3 = iota {1} : int[3]\n%4 = real %3 : real[3]\n%5 = mul %2 %4 : real[3]\n",
-    "%2 = iota {1} : int[2]\n%3 = gather %0 %2 {0} : real[2]\n%4 = sin %3 : real[2]\n%5 = scatter %2 %4 {0,3} : real[3]\n",
+    "%2 = cumsum %0 : real[3]\n",
+    "%2 = sort %0 : real[3]\n%3 = iota {1} : int[3]\n%4 = real %3 : real[3]\n%5 = mul %2 %4 : real[3]\n",
+    "%2 = iota {1} : int[2]\n%3 = gather %0 %2 {0} : real[2]\n%4 = sin %3 : real[2]\n%5 = scatter %2 %4 {0,3} : "
+    "real[3]\n",
     "%2 = broadcast %0 {-1,0} : real[300,3]\n%3 = reshape %2 : real[3,300]\n%4 = cumsum %3 : real[3,300]\n"
     "%5 = slice %4 {0,299} : real[3,1]\n",
     "%2 = sin %0 : real[3]\n%3 = stop %2 : real[3]\n%4 = mul %3 %0 : real[3]\n",
@@ -42,11 +57,12 @@ const char* const kBodies[] = {
 
 Function Make(const std::string& body) {
   const int last = 1 + static_cast<int>(std::count(body.begin(), body.end(), '\n'));
-  ParsedFunction p = ParseFunction("function f\n%0 = input x : instance real[3]\n%1 = input M : shared real[3,4]\n" + body +
-                                   "output y %" + std::to_string(last) + "\n");
+  ParsedFunction p = ParseFunction("function f\n%0 = input x : instance real[3]\n%1 = input M : shared real[3,4]\n" +
+                                   body + "output y %" + std::to_string(last) + "\n");
   EXPECT_EQ(p.error, "") << body;
   Builder b("f");
-  std::vector<Value> inputs{b.Input("x", Role::kInstance, {Elem::kReal, {3}}), b.Input("M", Role::kShared, {Elem::kReal, {3, 4}})};
+  std::vector<Value> inputs{b.Input("x", Role::kInstance, {Elem::kReal, {3}}),
+                            b.Input("M", Role::kShared, {Elem::kReal, {3, 4}})};
   const Value y = Inline(b, p.function, inputs)[static_cast<std::size_t>(last)];
   std::vector<std::int64_t> all(b.shape(y).size());
   for (std::size_t d = 0; d < all.size(); ++d) all[d] = static_cast<std::int64_t>(d);
@@ -108,7 +124,8 @@ TEST(Derive, AgreesWithDifferences) {
       const double forward = Interpret(Jvp(f, {0}), {p.x, p.m, p.v})[0].data[0];
       EXPECT_NEAR(Dot(gradient[1].data, p.v.data), forward, 1e-9 * (1 + std::fabs(forward))) << body;
       const std::vector<Tensor> vjp = Interpret(Vjp(f, {0}), {p.x, p.m, {{Elem::kReal, {}}, {2.0}}});
-      for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(vjp[0].data[i], 2 * gradient[1].data[i], 1e-9 * (1 + std::fabs(vjp[0].data[i])));
+      for (std::size_t i = 0; i < 3; ++i)
+        EXPECT_NEAR(vjp[0].data[i], 2 * gradient[1].data[i], 1e-9 * (1 + std::fabs(vjp[0].data[i])));
       const std::vector<Tensor> simple = Interpret(Simplify(h), {p.x, p.m, p.v});
       for (std::size_t k = 0; k < simple.size(); ++k) {
         for (std::size_t i = 0; i < simple[k].data.size(); ++i) {
@@ -122,9 +139,10 @@ TEST(Derive, AgreesWithDifferences) {
 
 // Axes without entries: nothing wins over nothing, and a gather from nothing passes nothing back.
 TEST(Derive, EmptyAxes) {
-  for (const char* body : {"%2 = slice %0 {0} : real[0]\n%3 = reduce_max %2 {0} : real\n%4 = broadcast %3 {-1} : real[2]\n"
-                           "%5 = min %4 %4 : real[2]\n%6 = slice %5 {0} : real[0]\n",
-                           "%2 = slice %0 {0} : real[0]\n%3 = iota {0} : int[2]\n%4 = gather %2 %3 {0} : real[2]\n"}) {
+  for (const char* body :
+       {"%2 = slice %0 {0} : real[0]\n%3 = reduce_max %2 {0} : real\n%4 = broadcast %3 {-1} : real[2]\n"
+        "%5 = min %4 %4 : real[2]\n%6 = slice %5 {0} : real[0]\n",
+        "%2 = slice %0 {0} : real[0]\n%3 = iota {0} : int[2]\n%4 = gather %2 %3 {0} : real[2]\n"}) {
     const Point p = Draw(2);
     const std::vector<Tensor> gradient = Interpret(Gradient(Make(body), {0}), {p.x, p.m});
     for (double d : gradient[1].data) EXPECT_EQ(d, 0) << body;

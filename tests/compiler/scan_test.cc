@@ -37,7 +37,8 @@ const char* const kSum =
     "output value %7\n";
 
 Function Pendulum(bool reverse) {
-  return Parsed(std::string("%3 = scan %0 %1 %2 {4,1,1,1,") + (reverse ? "1" : "0") + ",0} : real[6]", kInputs, kPendulum, kSum);
+  return Parsed(std::string("%3 = scan %0 %1 %2 {4,1,1,1,") + (reverse ? "1" : "0") + ",0} : real[6]", kInputs,
+                kPendulum, kSum);
 }
 
 // The step's number, a nested scan of its own, two carries that change places, one of them by a stopped value.
@@ -162,8 +163,10 @@ TEST(Scan, DerivativesAgreeWithDifferences) {
 // What nothing reads goes: the ys, the carry that stays, the constant that is a number.
 TEST(Scan, SimplifierDropsWhatIsNotRead) {
   Builder body("step");
-  const Value z = body.Input("z", Role::kInstance, {Elem::kReal, {2}}), stays = body.Input("s", Role::kInstance, {Elem::kReal, {2}});
-  const Value dead = body.Input("d", Role::kInstance, {Elem::kReal, {}}), c = body.Input("c", Role::kInstance, {Elem::kReal, {2}});
+  const Value z = body.Input("z", Role::kInstance, {Elem::kReal, {2}}),
+              stays = body.Input("s", Role::kInstance, {Elem::kReal, {2}});
+  const Value dead = body.Input("d", Role::kInstance, {Elem::kReal, {}}),
+              c = body.Input("c", Role::kInstance, {Elem::kReal, {2}});
   body.Output("z", body.Add(body.Mul(z, c), body.Unary(Op::kSin, stays)));
   body.Output("s", stays);
   body.Output("d", body.Unary(Op::kExp, dead));
@@ -172,7 +175,8 @@ TEST(Scan, SimplifierDropsWhatIsNotRead) {
   const Value x = b.Input("x", Role::kInstance, {Elem::kReal, {2}});
   ScanForm form;
   form.steps = 5, form.carries = 3, form.ys = 1;
-  const Value v = b.Scan(form, std::make_shared<const Function>(body.Finish()), {x, b.Unary(Op::kTanh, x), b.Number(0), b.Filled(1, {2})});
+  const Value v = b.Scan(form, std::make_shared<const Function>(body.Finish()),
+                         {x, b.Unary(Op::kTanh, x), b.Number(0), b.Filled(1, {2})});
   b.Output("last", b.ScanPart(b.node(v), v, 0));
   const Function f = b.Finish(), simple = Simplify(f);
   int scans = 0;
@@ -223,7 +227,8 @@ TEST(Scan, KernelsOfDerivatives) {
 TEST(Scan, CodeDoesNotDependOnTheNumberOfSteps) {
   const auto made = [](std::int64_t steps) {
     Builder body("step");
-    const Value z = body.Input("z", Role::kInstance, {Elem::kReal, {3}}), u = body.Input("u", Role::kInstance, {Elem::kReal, {3}});
+    const Value z = body.Input("z", Role::kInstance, {Elem::kReal, {3}}),
+                u = body.Input("u", Role::kInstance, {Elem::kReal, {3}});
     body.Output("z", body.Unary(Op::kSin, body.Add(z, u)));
     body.Output("y", z);
     Builder b("chain");

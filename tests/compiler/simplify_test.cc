@@ -25,7 +25,8 @@ const Case kCases[] = {
     {"%1 = number 1 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = div %0 %2 : real[3]\n", ""},
     {"%1 = neg %0 : real[3]\n%2 = neg %1 : real[3]\n", ""},
     {"%1 = number -1 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = mul %0 %2 : real[3]\n", "%1 = neg %0 : real[3]\n"},
-    {"%1 = number 2 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = pow %0 %2 : real[3]\n", "%1 = mul %0 %0 : real[3]\n"},
+    {"%1 = number 2 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = pow %0 %2 : real[3]\n",
+     "%1 = mul %0 %0 : real[3]\n"},
     {"%1 = number 2 : real\n%2 = exp %1 : real\n%3 = number 3 : real\n%4 = mul %1 %3 : real\n"
      "%5 = broadcast %4 {-1} : real[3]\n%6 = mul %0 %5 : real[3]\n",
      "%1 = number 6 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = mul %0 %2 : real[3]\n"},
@@ -65,7 +66,8 @@ TEST(Simplify, Rules) {
 }
 
 TEST(Simplify, KeepsNanAndTheSignOfZero) {
-  const ParsedFunction f = ParseFunction(Whole("%1 = number 0 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = mul %0 %2 : real[3]\n", 3));
+  const ParsedFunction f =
+      ParseFunction(Whole("%1 = number 0 : real\n%2 = broadcast %1 {-1} : real[3]\n%3 = mul %0 %2 : real[3]\n", 3));
   ASSERT_EQ(f.error, "");
   EXPECT_EQ(Print(Simplify(f.function)), Print(f.function));  // 0 * x is not 0
 }

@@ -54,7 +54,8 @@ void Check(const Function& f, std::size_t output, int wrt, std::mt19937_64& rand
       const auto& row = pattern.entries[r];
       const bool has = std::binary_search(row.begin(), row.end(), static_cast<std::int32_t>(c));
       if (!has) {
-        EXPECT_FALSE(std::isfinite(dense[c][r]) && dense[c][r] != 0) << what << ": " << r << ", " << c << "\n" << Print(f);
+        EXPECT_FALSE(std::isfinite(dense[c][r]) && dense[c][r] != 0) << what << ": " << r << ", " << c << "\n"
+                                                                     << Print(f);
       }
     }
   }
@@ -73,7 +74,8 @@ void Check(const Function& f, std::size_t output, int wrt, std::mt19937_64& rand
   for (std::int64_t r = 0; r < pattern.rows; ++r) {
     for (std::int32_t c : pattern.entries[static_cast<std::size_t>(r)]) {
       const double expected = dense[static_cast<std::size_t>(c)][static_cast<std::size_t>(r)];
-      const double actual = values.data[static_cast<std::size_t>(colours[static_cast<std::size_t>(c)] * pattern.rows + r)];
+      const double actual =
+          values.data[static_cast<std::size_t>(colours[static_cast<std::size_t>(c)] * pattern.rows + r)];
       if (std::isfinite(expected)) {
         EXPECT_NEAR(actual, expected, 1e-9 * (1 + std::fabs(expected))) << what;
       }
@@ -104,7 +106,8 @@ TEST(Sparsity, AScanIsCausal) {
   const ParsedFunction f = ParseFunction(
       "function f\n%0 = input z : instance real[2]\n%1 = input u : instance real[5]\n"
       "%2 = scan %0 %1 {5,1,1,1,0,0} : real[12]\nfunction step\n%0 = input z : instance real[2]\n"
-      "%1 = input u : instance real\n%2 = broadcast %1 {-1} : real[2]\n%3 = sin %0 : real[2]\n%4 = mul %3 %2 : real[2]\n"
+      "%1 = input u : instance real\n%2 = broadcast %1 {-1} : real[2]\n%3 = sin %0 : real[2]\n%4 = mul %3 %2 : "
+      "real[2]\n"
       "output z %4\noutput y %0\nend\noutput states %2\n");
   ASSERT_EQ(f.error, "");
   const Pattern pattern = JacobianPattern(f.function, 0, 1);

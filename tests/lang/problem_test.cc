@@ -16,7 +16,8 @@ namespace {
 
 std::string Messages(const Diagnostics& d) {
   std::string all;
-  for (const Diagnostic& x : d.Sorted()) all += std::string(CodeName(x.code)) + ": " + x.message + " | " + x.help + "\n";
+  for (const Diagnostic& x : d.Sorted())
+    all += std::string(CodeName(x.code)) + ": " + x.message + " | " + x.help + "\n";
   return all;
 }
 
@@ -69,7 +70,10 @@ TEST(Choose, NumbersAndOverrides) {
 
 TEST(Choose, ValuesStandAfterWhatTheyUse) {
   Result r;
-  Read("amo 1\nproblem a\nlet z = 2 * m\nlet m = x + y\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize z^2\n", {}, r);
+  Read(
+      "amo 1\nproblem a\nlet z = 2 * m\nlet m = x + y\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize "
+      "z^2\n",
+      {}, r);
   EXPECT_EQ(Messages(r.diagnostics), "");
   const auto at = [&](const std::string& name) {
     const auto& v = r.problem.values;
@@ -80,12 +84,17 @@ TEST(Choose, ValuesStandAfterWhatTheyUse) {
 }
 
 TEST(Choose, NamesMistakes) {
-  const struct { const char* text; ProblemChoice choice; const char* expected; } kCases[] = {
+  const struct { const char* text; ProblemChoice choice; const char* expected;
+  } kCases[] = {
       {"amo 1\nproblem a\nlet p = q\nlet q = p\n", {}, "cycle: declarations depend on each other: `p` → `q` → `p`"},
       {"amo 1\nproblem a\nlet p = 1\nlet p = 2\n", {}, "duplicate-name: `p` is declared twice"},
-      {"amo 1\nproblem a\nvariable y : real\nminimize y^2\nminimize y\n", {}, "duplicate-part: a problem has one objective"},
+      {"amo 1\nproblem a\nvariable y : real\nminimize y^2\nminimize y\n",
+       {},
+       "duplicate-part: a problem has one objective"},
       {"amo 1\nproblem abc\n", {"abd", ""}, "override: no problem is called `abd` | did you mean `abc`?"},
-      {"amo 1\nproblem a\nvariant fast\n", {"", "fist"}, "override: no variant is called `fist` | did you mean `fast`?"},
+      {"amo 1\nproblem a\nvariant fast\n",
+       {"", "fist"},
+       "override: no variant is called `fist` | did you mean `fast`?"},
       {"amo 1\nproblem a\ndim n = 2.5\n", {}, "domain: the dim `n` is 2.5"},
       {"amo 1\nuse \"nowhere.amo\"\nproblem a\n", {}, "file: cannot read"},
   };

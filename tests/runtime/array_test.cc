@@ -15,6 +15,7 @@
 #include "runtime/idx.h"
 #include "runtime/npy.h"
 #include "runtime/npz.h"
+#include "runtime/output_file.h"
 #include "runtime/read_array.h"
 
 namespace amo::runtime {
@@ -180,13 +181,13 @@ TEST(Array, DamagedNpzIsNamed) {
   const std::string path = Path("damaged.npz");
   ASSERT_TRUE(WriteNpz(path, {MakeDoubles("weights", {64}, std::vector<double>(64, 3))}).ok());
   const Bytes whole = *ReadBytes(path);
-  ASSERT_TRUE(WriteBytes(path, Bytes(whole.begin(), whole.end() - 30)).ok());
+  ASSERT_TRUE(WriteFile(path, Bytes(whole.begin(), whole.end() - 30)).ok());
   ExpectSays(ReadNpz(path).message(), {path.c_str(), "is not a whole .npz"});
   Bytes flipped = whole;
   flipped[300] ^= std::byte{1};
-  ASSERT_TRUE(WriteBytes(path, flipped).ok());
+  ASSERT_TRUE(WriteFile(path, flipped).ok());
   ExpectSays(ReadNpz(path).message(), {"field `weights` of file `", path.c_str(), "is damaged"});
-  ASSERT_TRUE(WriteBytes(path, ToBytes("no zip at all")).ok());
+  ASSERT_TRUE(WriteFile(path, ToBytes("no zip at all")).ok());
   ExpectSays(ReadNpz(path).message(), {"is not a whole .npz"});
   ExpectSays(ReadNpz(Path("absent.npz")).message(), {"absent.npz` does not exist"});
 }
@@ -197,7 +198,7 @@ TEST(Array, MissingAndUnknownFilesAreNamed) {
   }
   ExpectSays(ReadArrays("values.mat").message(), {"values.mat", "expected .npy"});
   ExpectSays(ReadBytes(::testing::TempDir()).message(), {"is not a file"});
-  ExpectSays(WriteNpy("/nowhere/at/all.npy", Samples()[0]).message(), {"/nowhere/at/all.npy", "cannot be written"});
+  ExpectSays(WriteNpy("/nowhere/at/all.npy", Samples()[0]).message(), {"/nowhere/at/all.npy", "cannot write"});
   ExpectSays(WriteNpz("/nowhere/at/all.npz", Samples()).message(), {"/nowhere/at/all.npz", "cannot be written"});
 }
 
@@ -214,7 +215,7 @@ TEST(Array, CsvWithNamesGivesColumns) {
 
 TEST(Array, CsvWithoutNamesGivesATable) {
   const std::string path = Path("table.csv");
-  ASSERT_TRUE(WriteBytes(path, ToBytes("1,2\n3,4\n5,6")).ok());
+  ASSERT_TRUE(WriteFile(path, ToBytes("1,2\n3,4\n5,6")).ok());
   const Result<std::vector<Array>> a = ReadArrays(path);
   ASSERT_TRUE(a.ok()) << a.message();
   EXPECT_EQ((*a)[0].name, "table");
@@ -233,7 +234,7 @@ TEST(Array, DamagedCsvIsNamedByLineAndColumn) {
 
 TEST(Array, IdxIsBigEndian) {
   const std::string path = Path("train-labels-idx1-ubyte");
-  ASSERT_TRUE(WriteBytes(path, ToBytes(std::string("\0\0\x08\x01\0\0\0\x03", 8) + "\x01\x02\xFF")).ok());
+  ASSERT_TRUE(WriteFile(path, ToBytes(std::string("\0\0\x08\x01\0\0\0\x03", 8) + "\x01\x02\xFF")).ok());
   const Result<std::vector<Array>> labels = ReadArrays(path);
   ASSERT_TRUE(labels.ok()) << labels.message();
   EXPECT_EQ(ToDoubles((*labels)[0]), (std::vector<double>{1, 2, 255}));

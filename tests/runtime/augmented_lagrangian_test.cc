@@ -10,24 +10,13 @@
 #include <cmath>
 #include <vector>
 
-#include "lang/problem.h"
 #include "runtime/predictor.h"
 #include "runtime/reference.h"
 #include "runtime/train.h"
+#include "tests/runtime/make_problem.h"
 
 namespace amo::runtime {
 namespace {
-
-Problem Make(const std::string& text) {
-  lang::Diagnostics diagnostics;
-  const lang::Program source = lang::LoadText("test.amo", "amo 1\nproblem p\n" + text, diagnostics);
-  const lang::Problem chosen = lang::Choose(source, {}, diagnostics);
-  compiler::Program program = compiler::Build(source, chosen, {}, diagnostics);
-  for (const lang::Diagnostic& d : diagnostics.all()) EXPECT_NE(d.severity, lang::Severity::kError) << d.message;
-  Result<Problem> p = OpenProblem(std::move(program), std::map<std::string, Table>{}, at::kDouble, 11);
-  EXPECT_TRUE(p.ok());
-  return std::move(*p);
-}
 
 struct Solved {
   Values sample;
@@ -49,16 +38,18 @@ Solved Solve(const Problem& p, std::int64_t n, bool expect_solved = true) {
 double Worst(const at::Tensor& t) { return t.abs().max().item<double>(); }
 
 TEST(AugmentedLagrangian, AnAffineEquality) {
-  const Problem p = Make("dim n = 5\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
-                         "subject to\n  total: sum(y) == 1\n");
+  const Problem p = MakeProblem(
+      "dim n = 5\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
+      "subject to\n  total: sum(y) == 1\n");
   const Solved s = Solve(p, 40);
   const at::Tensor x = s.sample.at("x");
   EXPECT_LT(Worst(s.summary.variables.at("y") - (x - (x.sum({1}, true) - 1) / 5)), 1e-6);
 }
 
 TEST(AugmentedLagrangian, AHalfspaceWithinABox) {
-  const Problem p = Make("dim n = 3\ncontext x : real[n] ~ normal(0, 0.2)\nvariable y : real[n] in box(-10, 10)\n"
-                         "minimize 0.5 * sumsq(y - x)\nsubject to\n  lid: y[0] + 2 * y[1] <= 0.1\n");
+  const Problem p = MakeProblem(
+      "dim n = 3\ncontext x : real[n] ~ normal(0, 0.2)\nvariable y : real[n] in box(-10, 10)\n"
+      "minimize 0.5 * sumsq(y - x)\nsubject to\n  lid: y[0] + 2 * y[1] <= 0.1\n");
   const Solved s = Solve(p, 40);
   const at::Tensor x = s.sample.at("x"), over = ((x.select(1, 0) + 2 * x.select(1, 1) - 0.1) / 5).clamp_min(0);
   at::Tensor expected = x.clone();
@@ -69,8 +60,9 @@ TEST(AugmentedLagrangian, AHalfspaceWithinABox) {
 
 // Isotonic regression, by an indexed constraint, against the pool of adjacent violators.
 TEST(AugmentedLagrangian, IndexedConstraints) {
-  const Problem p = Make("dim n = 6\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
-                         "subject to\n  rising[i in 0..n - 1]: y[i] <= y[i + 1]\n");
+  const Problem p = MakeProblem(
+      "dim n = 6\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
+      "subject to\n  rising[i in 0..n - 1]: y[i] <= y[i + 1]\n");
   const Solved s = Solve(p, 25);
   for (std::int64_t b = 0; b < 25; ++b) {
     std::vector<std::pair<double, int>> blocks;
@@ -84,37 +76,52 @@ TEST(AugmentedLagrangian, IndexedConstraints) {
       }
     }
     int i = 0;
-    for (const auto& [v, n] : blocks) for (int k = 0; k < n; ++k, ++i) EXPECT_NEAR(s.summary.variables.at("y")[b][i].item<double>(), v, 1e-6);
+    for (const auto& [v, n] : blocks)
+      for (int k = 0; k < n; ++k, ++i) EXPECT_NEAR(s.summary.variables.at("y")[b][i].item<double>(), v, 1e-6);
   }
 }
 
 TEST(AugmentedLagrangian, AChainAndAMembership) {
-  const Problem p = Make("dim n = 3\ncontext x : real[n] ~ normal(0, 2)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
-                         "subject to\n  inside: y - 0.5 in ball(1)\n  band: -0.1 <= sum(y) - 1.5 <= 0.1\n");
+  const Problem p = MakeProblem(
+      "dim n = 3\ncontext x : real[n] ~ normal(0, 2)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
+      "subject to\n  inside: y - 0.5 in ball(1)\n  band: -0.1 <= sum(y) - 1.5 <= 0.1\n");
   const Solved s = Solve(p, 40);
   const at::Tensor y = s.summary.variables.at("y");
   EXPECT_LT((y - 0.5).norm(2, {1}, false).max().item<double>(), 1 + 1e-6);
   EXPECT_LT(Worst(y.sum({1}) - 1.5), 0.1 + 1e-6);
-  for (const auto& [name, v] : Violations(p, [&] { Values all = s.sample; all["y"] = y; return all; }(), 40)) EXPECT_LT(Worst(v), 1e-6) << name;
+  for (const auto& [name, v] : Violations(
+           p,
+           [&] {
+             Values all = s.sample;
+             all["y"] = y;
+             return all;
+           }(),
+           40))
+    EXPECT_LT(Worst(v), 1e-6) << name;
 }
 
 TEST(AugmentedLagrangian, ANonconvexEquality) {
-  const Problem p = Make("context x : real[2] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y - x)\nsubject to\n  circle: sumsq(y) == 1\n"
-                         "solve y = x then lbfgs\n");
+  const Problem p = MakeProblem(
+      "context x : real[2] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y - x)\nsubject to\n  circle: sumsq(y) "
+      "== 1\n"
+      "solve y = x then lbfgs\n");
   const Solved s = Solve(p, 30);
   const at::Tensor x = s.sample.at("x");
   EXPECT_LT(Worst(s.summary.variables.at("y") - x / x.norm(2, {1}, true)), 1e-5);
 }
 
 TEST(AugmentedLagrangian, TheImpossibleIsNotCalledSolved) {
-  const Problem p = Make("context x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  up: 2 * y >= 1\n  down: 3 * y <= -1\n");
+  const Problem p = MakeProblem(
+      "context x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  up: 2 * y >= 1\n  down: 3 "
+      "* y <= -1\n");
   const Solved s = Solve(p, 5, false);
   for (const SolveStatus status : s.summary.status) EXPECT_NE(status, SolveStatus::kSolved);
 }
 
 TEST(AugmentedLagrangian, TrainingLeansTowardsTheConstraints) {
-  const Problem p = Make("dim n = 3\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
-                         "subject to\n  total: sum(y) == 1\nmodel linear\n");
+  const Problem p = MakeProblem(
+      "dim n = 3\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize 0.5 * sumsq(y - x)\n"
+      "subject to\n  total: sum(y) == 1\nmodel linear\n");
   TrainOptions o;
   o.settings.steps = 2000, o.settings.batch = 64, o.settings.rate = 1e-2;
   const TrainSummary t = Train(p, o);

@@ -59,7 +59,8 @@ std::vector<at::Tensor> Inputs(const Function& f, at::Generator& g) {
 std::vector<compiler::Tensor> Instance(const Function& f, const std::vector<at::Tensor>& inputs, std::int64_t b) {
   std::vector<compiler::Tensor> one;
   for (std::size_t k = 0; k < inputs.size(); ++k) {
-    const at::Tensor t = (f.inputs[k].role == Role::kInstance ? inputs[k].select(0, b) : inputs[k]).to(at::kDouble).contiguous();
+    const at::Tensor t =
+        (f.inputs[k].role == Role::kInstance ? inputs[k].select(0, b) : inputs[k]).to(at::kDouble).contiguous();
     one.push_back({f.inputs[k].type, {t.data_ptr<double>(), t.data_ptr<double>() + t.numel()}});
   }
   return one;
@@ -72,7 +73,8 @@ void ExpectSame(const compiler::Tensor& a, at::Tensor b, bool batched, std::int6
   ASSERT_EQ(static_cast<std::size_t>(b.numel()), a.data.size()) << what;
   double scale = 1, worst = 0;
   for (const double x : a.data) scale = std::max(scale, std::fabs(x));
-  for (std::size_t i = 0; i < a.data.size(); ++i) worst = std::max(worst, std::fabs(a.data[i] - b.data_ptr<double>()[i]));
+  for (std::size_t i = 0; i < a.data.size(); ++i)
+    worst = std::max(worst, std::fabs(a.data[i] - b.data_ptr<double>()[i]));
   EXPECT_LT(worst, 1e-10 * scale) << what;
 }
 
@@ -104,7 +106,8 @@ TEST_P(Example, ThreeExecutorsAndDifferencesAgree) {
       for (std::size_t k = 0; k < judge.size(); ++k) {
         const bool batched = varies[static_cast<std::size_t>(function->outputs[k].value.index)];
         ExpectSame(judge[k], by_torch[k], batched, b, what + " by LibTorch, " + function->outputs[k].name);
-        if (!by_kernel.empty()) ExpectSame(judge[k], by_kernel[k], true, b, what + " by the kernel, " + function->outputs[k].name);
+        if (!by_kernel.empty())
+          ExpectSame(judge[k], by_kernel[k], true, b, what + " by the kernel, " + function->outputs[k].name);
       }
     }
   }
@@ -115,7 +118,8 @@ TEST_P(Example, ThreeExecutorsAndDifferencesAgree) {
   const auto moved = [&](double h) {
     std::vector<compiler::Tensor> x(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(own));
     for (std::size_t k = 0; k < wrt.size(); ++k) {
-      for (std::size_t i = 0; i < at[own + k].data.size(); ++i) x[static_cast<std::size_t>(wrt[k])].data[i] += h * at[own + k].data[i];
+      for (std::size_t i = 0; i < at[own + k].data.size(); ++i)
+        x[static_cast<std::size_t>(wrt[k])].data[i] += h * at[own + k].data[i];
     }
     return compiler::Interpret(gradient, x);
   };
@@ -126,17 +130,21 @@ TEST_P(Example, ThreeExecutorsAndDifferencesAgree) {
     for (std::size_t i = 0; i < at[own + k].data.size(); ++i) slope += here[1 + k].data[i] * at[own + k].data[i];
     for (const double d : here[1 + wrt.size() + k].data) scale = std::max(scale, std::fabs(d));
   }
-  EXPECT_NEAR((plus[0].data[0] - minus[0].data[0]) / (2 * h), slope, 1e-6 * std::max({1.0, std::fabs(slope), std::fabs(plus[0].data[0])}));
+  EXPECT_NEAR((plus[0].data[0] - minus[0].data[0]) / (2 * h), slope,
+              1e-6 * std::max({1.0, std::fabs(slope), std::fabs(plus[0].data[0])}));
   for (std::size_t k = 0; k < wrt.size(); ++k) {
     for (std::size_t i = 0; i < at[own + k].data.size(); ++i) {
-      EXPECT_NEAR((plus[1 + k].data[i] - minus[1 + k].data[i]) / (2 * h), here[1 + wrt.size() + k].data[i], 1e-5 * scale) << i;
+      EXPECT_NEAR((plus[1 + k].data[i] - minus[1 + k].data[i]) / (2 * h), here[1 + wrt.size() + k].data[i],
+                  1e-5 * scale)
+          << i;
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Examples, Example, testing::ValuesIn(Examples()), [](const testing::TestParamInfo<std::string>& info) {
-  return std::filesystem::path(info.param).stem().string();
-});
+INSTANTIATE_TEST_SUITE_P(Examples, Example, testing::ValuesIn(Examples()),
+                         [](const testing::TestParamInfo<std::string>& info) {
+                           return std::filesystem::path(info.param).stem().string();
+                         });
 
 }  // namespace
 }  // namespace amo::runtime

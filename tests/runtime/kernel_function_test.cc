@@ -203,8 +203,8 @@ TEST(TensorKernel, SharedInputsMayChange) {
   EXPECT_EQ(kernel({x.narrow(0, 0, 0), k})[0].sizes(), (std::vector<std::int64_t>{0, 3}));
 }
 
-// Several outputs, one of them not real, one that varies with nothing of the instance; by a shared input and an instance
-// one; first and second derivatives against LibTorch's.
+// Several outputs, one of them not real, one that varies with nothing of the instance; by a shared input and an
+// instance one; first and second derivatives against LibTorch's.
 TEST(KernelGradient, AnyOutputsToSecondOrder) {
   const Function f = Parse(
       "function f\n%0 = input x : instance real[3]\n%1 = input w : shared real[3]\n%2 = mul %0 %1 : real[3]\n"
@@ -214,7 +214,8 @@ TEST(KernelGradient, AnyOutputsToSecondOrder) {
   ASSERT_TRUE(KernelGradient::Compilable(f, wrt));
   const KernelGradient kernel(f, wrt, {});
   const auto options = at::TensorOptions().dtype(at::kDouble);
-  const std::vector<at::Tensor> inputs{at::randn({19, 3}, options).requires_grad_(true), at::randn({3}, options).requires_grad_(true)};
+  const std::vector<at::Tensor> inputs{at::randn({19, 3}, options).requires_grad_(true),
+                                       at::randn({3}, options).requires_grad_(true)};
   const at::Tensor seed_a = at::randn({19, 3}, options), seed_c = at::randn({3}, options);
   const auto derivatives = [&](const std::vector<at::Tensor>& out) {
     // What does not vary has no batch axis by LibTorch; by the kernel it is repeated.

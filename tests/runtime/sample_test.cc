@@ -17,9 +17,11 @@ constexpr std::int64_t kDraws = 20000;
 
 at::Tensor Draws(const std::string& declaration) {
   lang::Diagnostics diagnostics;
-  const lang::Program source = lang::LoadText("t.amo", "amo 1\nproblem p\n" + declaration + "\nvariable y : real\nminimize y^2\n", diagnostics);
+  const lang::Program source =
+      lang::LoadText("t.amo", "amo 1\nproblem p\n" + declaration + "\nvariable y : real\nminimize y^2\n", diagnostics);
   compiler::Program program = compiler::Build(source, lang::Choose(source, {}, diagnostics), {}, diagnostics);
-  for (const lang::Diagnostic& d : diagnostics.all()) EXPECT_NE(d.severity, lang::Severity::kError) << declaration << d.message;
+  for (const lang::Diagnostic& d : diagnostics.all())
+    EXPECT_NE(d.severity, lang::Severity::kError) << declaration << d.message;
   Result<Problem> p = OpenProblem(std::move(program), std::map<std::string, Table>{}, at::kDouble, 1);
   EXPECT_TRUE(p.ok());
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{3});
@@ -75,8 +77,10 @@ TEST(Sample, SetsAndSimplices) {
 
 TEST(Sample, SplitsAreDisjointAndRowsAreWhole) {
   lang::Diagnostics diagnostics;
-  const lang::Program source = lang::LoadText(
-      "t.amo", "amo 1\nproblem p\nhidden r from \"t.npz\"\ncontext x : real = r.a\ncontext z : real = r.b\nvariable y : real\nminimize (y - x)^2\n", diagnostics);
+  const lang::Program source = lang::LoadText("t.amo",
+                                              "amo 1\nproblem p\nhidden r from \"t.npz\"\ncontext x : real = "
+                                              "r.a\ncontext z : real = r.b\nvariable y : real\nminimize (y - x)^2\n",
+                                              diagnostics);
   const compiler::Tables types = {{"t.npz", {{"a", {compiler::Elem::kReal, {}}}, {"b", {compiler::Elem::kReal, {}}}}}};
   compiler::Program program = compiler::Build(source, lang::Choose(source, {}, diagnostics), types, diagnostics);
   ASSERT_FALSE(diagnostics.has_errors());

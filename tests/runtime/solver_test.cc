@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -27,22 +26,10 @@
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
-#include "lang/problem.h"
+#include "tests/runtime/make_problem.h"
 
 namespace amo::runtime {
 namespace {
-
-Problem Open(const std::string& text, at::ScalarType dtype = at::kDouble) {
-  const std::string path = testing::TempDir() + "/solver_test.amo";
-  std::ofstream(path) << "amo 1\nproblem p\n" << text;
-  lang::Diagnostics diagnostics;
-  const lang::Program source = lang::Load(path, diagnostics);
-  compiler::Program program = compiler::Build(source, lang::Choose(source, {}, diagnostics), {}, diagnostics);
-  EXPECT_FALSE(diagnostics.has_errors());
-  Result<Problem> p = OpenProblem(std::move(program), std::map<std::string, Table>{}, dtype, 11);
-  EXPECT_TRUE(p.ok());
-  return std::move(*p);
-}
 
 // Normal numbers, the same for a seed.
 at::Tensor Normal(at::IntArrayRef sizes, std::uint64_t seed, at::ScalarType dtype = at::kDouble) {
@@ -143,7 +130,7 @@ TEST(Methods, TheTableIsComplete) {
 }
 
 TEST(Solver, BoxQpMeetsItsOptimalityConditions) {
-  const Problem p = Open(kBox);
+  const Problem p = MakeProblem(kBox);
   const at::Tensor linear = Normal({64, 20}, 3);
   const Instances f(p, {{"p", linear}}, 64);
   for (const std::string_view name : {"projected_gradient", "lbfgs"}) {
@@ -160,7 +147,7 @@ TEST(Solver, BoxQpMeetsItsOptimalityConditions) {
 }
 
 TEST(Solver, QuadraticsAgainstTheirClosedForm) {
-  const Problem p = Open(kQuadratic);
+  const Problem p = MakeProblem(kQuadratic);
   const Values x = QuadraticValues(64);
   const Instances f(p, x, 64);
   const at::Tensor hessian = x.at("A").transpose(1, 2).matmul(x.at("A")) + 0.1 * at::eye(8, at::kDouble);
@@ -173,7 +160,7 @@ TEST(Solver, QuadraticsAgainstTheirClosedForm) {
 }
 
 TEST(Solver, RosenbrockFindsItsKnownMinimum) {
-  const Problem p = Open(kRosenbrock);
+  const Problem p = MakeProblem(kRosenbrock);
   const Values x = RosenbrockValues(64);
   const Instances f(p, x, 64);
   const at::Tensor a = x.at("a"), exact = at::stack({a, a.pow(2), a.pow(4), a.pow(8)}, 1);
@@ -186,7 +173,7 @@ TEST(Solver, RosenbrockFindsItsKnownMinimum) {
 }
 
 TEST(Solver, SimplexMeetsItsOptimalityConditions) {
-  const Problem p = Open(kSimplex);
+  const Problem p = MakeProblem(kSimplex);
   const at::Tensor w = Normal({32, 6}, 4).abs() * 5 + 0.2, x = Normal({32, 6}, 5);
   const Instances f(p, {{"w", w}, {"x", x}}, 32);
   for (const std::string_view name : {"projected_gradient", "lbfgs"}) {
@@ -202,7 +189,7 @@ TEST(Solver, SimplexMeetsItsOptimalityConditions) {
 
 // A dual of optimal transport: constant along shifts, so that its Hessian is singular everywhere.
 TEST(Solver, ShiftInvariantDualMeetsItsMarginals) {
-  const Problem p = Open(
+  const Problem p = MakeProblem(
       "dim n = 10\n"
       "const e = 0.05\n"
       "context C : real[n, n] ~ uniform(0, 1)\n"
@@ -217,7 +204,7 @@ TEST(Solver, ShiftInvariantDualMeetsItsMarginals) {
 }
 
 TEST(Solver, LogisticRegressionHasNoSlopeLeft) {
-  const Problem p = Open(
+  const Problem p = MakeProblem(
       "dim m = 30\n"
       "dim k = 5\n"
       "context X : real[m, k] ~ normal(0, 1)\n"
@@ -234,7 +221,7 @@ TEST(Solver, LogisticRegressionHasNoSlopeLeft) {
 }
 
 TEST(Solver, SphereReachesTheSmallestEigenvalue) {
-  const Problem p = Open(kRayleigh);
+  const Problem p = MakeProblem(kRayleigh);
   const at::Tensor a = Normal({32, 6, 6}, 9);
   const Instances f(p, {{"A", a}}, 32);
   const at::Tensor smallest = at::linalg_eigvalsh((a + a.transpose(1, 2)) / 2).select(1, 0);
@@ -248,7 +235,7 @@ TEST(Solver, SphereReachesTheSmallestEigenvalue) {
 }
 
 TEST(Solver, AdamAndGradientReachABoxsMinimum) {
-  const Problem p = Open(kBox);
+  const Problem p = MakeProblem(kBox);
   const Instances f(p, {{"p", Normal({8, 20}, 3)}}, 8);
   const at::Tensor best = ProjectedGradient(f, Zeros(f), {}).objective;
   const SolveSummary gradient = GradientDescent(f, Zeros(f), {.tolerance = 1e-7, .steps = 3000, .rate = 0.2});
@@ -264,7 +251,7 @@ TEST(Solver, AdamAndGradientReachABoxsMinimum) {
 
 // The first step of Adam has the length of the rate in every entry.
 TEST(Solver, AdamsFirstStepIsTheRate) {
-  const Problem p = Open(kQuadratic);
+  const Problem p = MakeProblem(kQuadratic);
   const Instances f(p, QuadraticValues(4), 4);
   const SolveSummary s = Adam(f, Zeros(f), {.steps = 1, .rate = 0.25});
   EXPECT_LT(Largest(s.y.abs() - 0.25), 1e-6);
@@ -273,7 +260,7 @@ TEST(Solver, AdamsFirstStepIsTheRate) {
 
 // The minimum of the mean over the draws is their mean; with one draw for all steps it would be that draw.
 TEST(Solver, AdamTakesAFreshDrawAtEachStep) {
-  const Problem p = Open(
+  const Problem p = MakeProblem(
       "context c : real ~ normal(0, 1)\n"
       "variable y : real\n"
       "random e : real ~ normal(0, 1)\n"
@@ -301,7 +288,7 @@ TEST(Solver, ABatchEqualsItsInstances) {
                         {kBox, {{"p", Normal({batch, 20}, 3)}}, 20},
                         {kRayleigh, {{"A", Normal({batch, 6, 6}, 9)}}, 6}};
   for (const Case& c : cases) {
-    const Problem p = Open(c.text);
+    const Problem p = MakeProblem(c.text);
     const at::Tensor start = Normal({batch, c.n}, 13);
     for (const Method method : {ProjectedGradient, Lbfgs, RiemannianGradient}) {
       const SolveOptions o{.tolerance = 1e-11, .steps = 5000};
@@ -318,7 +305,7 @@ TEST(Solver, ABatchEqualsItsInstances) {
 
 // Large enough that rows are shared among threads.
 TEST(Solver, ThreadsChangeNothing) {
-  const Problem p = Open(kBox);
+  const Problem p = MakeProblem(kBox);
   const Instances f(p, {{"p", Normal({3000, 20}, 3)}}, 3000);
   const int threads = at::get_num_threads();
   for (const Method method : {ProjectedGradient, Lbfgs, RiemannianGradient}) {
@@ -333,7 +320,7 @@ TEST(Solver, ThreadsChangeNothing) {
 }
 
 TEST(Solver, NotFiniteInstancesDisturbNobody) {
-  const Problem p = Open(kLog);
+  const Problem p = MakeProblem(kLog);
   const at::Tensor c = at::full({6}, 2.0, at::kDouble), start = at::full({6, 1}, 0.01, at::kDouble);
   c[1] = std::numeric_limits<double>::quiet_NaN();
   start[4][0] = -1;
@@ -355,7 +342,7 @@ TEST(Solver, NotFiniteInstancesDisturbNobody) {
 
 // A long first step leads to where log is not finite: it is shortened, never taken.
 TEST(Solver, TrialsThatAreNotFiniteAreNotTaken) {
-  const Problem p = Open(kLog);
+  const Problem p = MakeProblem(kLog);
   const Instances f(p, {{"c", at::full({3}, 50.0, at::kDouble)}}, 3);
   const at::Tensor start = at::full({3, 1}, 1.0, at::kDouble);
   for (const MethodRow& m : Methods()) {
@@ -369,7 +356,7 @@ TEST(Solver, TrialsThatAreNotFiniteAreNotTaken) {
 }
 
 TEST(Solver, AnEmptyBatchAndNoSteps) {
-  const Problem p = Open(kBox);
+  const Problem p = MakeProblem(kBox);
   const Instances none(p, {{"p", at::zeros({0, 20}, at::kDouble)}}, 0);
   const Instances some(p, {{"p", Normal({3, 20}, 3)}}, 3);
   for (const MethodRow& m : Methods()) {
@@ -387,7 +374,7 @@ TEST(Solver, AnEmptyBatchAndNoSteps) {
 
 // Single precision ends at its own accuracy: with a tolerance beyond it, by saying so and not by taking all steps.
 TEST(Solver, SinglePrecision) {
-  const Problem p = Open(kBox, at::kFloat);
+  const Problem p = MakeProblem(kBox, at::kFloat);
   const Instances f(p, {{"p", Normal({16, 20}, 3, at::kFloat)}}, 16);
   for (const std::string_view name : {"projected_gradient", "lbfgs"}) {
     const SolveSummary s = FindMethod(name)->run(f, Zeros(f), {.tolerance = 2e-6});
@@ -400,7 +387,7 @@ TEST(Solver, SinglePrecision) {
       EXPECT_LT(beyond.iterations[i], 400);
     }
   }
-  const Problem r = Open(kRosenbrock, at::kFloat);
+  const Problem r = MakeProblem(kRosenbrock, at::kFloat);
   Values x;
   for (auto& [name, t] : RosenbrockValues(16)) x[name] = t.to(at::kFloat);
   const Instances valley(r, x, 16);

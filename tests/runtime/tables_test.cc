@@ -11,6 +11,7 @@
 #include <fstream>
 #include <limits>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include "compiler/ir.h"
@@ -19,6 +20,7 @@
 #include "runtime/file.h"
 #include "runtime/npy.h"
 #include "runtime/npz.h"
+#include "runtime/output_file.h"
 
 namespace amo::runtime {
 namespace {
@@ -255,7 +257,7 @@ TEST_F(Tables, MissingAndTruncatedFilesAreNamed) {
   ExpectSays(Message({{"absent.npz", false, {}, {}}}), {Path("absent.npz"), "does not exist"});
   ASSERT_TRUE(WriteNpy(Path("x.npy"), Counting("", {4, 3})).ok());
   const std::vector<std::byte> whole = *ReadBytes(Path("x.npy"));
-  ASSERT_TRUE(WriteBytes(Path("x.npy"), {whole.begin(), whole.end() - 8}).ok());
+  ASSERT_TRUE(WriteFile(Path("x.npy"), std::span(whole).first(whole.size() - 8)).ok());
   ExpectSays(Message({{"x.npy", false, {}, {"x"}}}), {"x.npy", "is truncated", "float64[4,3]"});
   ExpectSays(Message({{"x.mat", false, {}, {}}}), {"x.mat", "ending"});
 }

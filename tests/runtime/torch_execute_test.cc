@@ -158,13 +158,15 @@ const Case kCases[] = {
     {"slice %1 {0,0} : real[2,2]\nscatter %5 %6 {1,3} : real[2,3]"},
     {"slice %4 {0,0,0} : real[2,2,4]\nscatter %5 %6 {1,3} : real[2,3,4]\nsin %7 : real[2,3,4]"},
     {"iota {4} : int[3]\nreal %6 : real[3]\nmul %7 %0 : real[3]"},
-    {"scan %0 %1 {3,1,1,1,0,0} : real[15]\nfunction s\n%0 = input z : instance real[3]\n%1 = input row : instance real[4]\n"
+    {"scan %0 %1 {3,1,1,1,0,0} : real[15]\nfunction s\n%0 = input z : instance real[3]\n%1 = input row : instance "
+     "real[4]\n"
      "%2 = dot %0 %1 {0,1,0,1} : real[3,4]\n%3 = sin %2 : real[3,4]\n%4 = reduce_sum %3 {1} : real[3]\n"
      "%5 = reduce_sum %3 {0} : real[4]\noutput z %4\noutput y %5\nend"},
     {"scan %0 %4 %1 {2,1,1,1,1,1} : real[9]\nfunction s\n%0 = input z : instance real[3]\n"
      "%1 = input X : instance real[3,4]\n%2 = input M : instance real[3,4]\n%3 = input t : instance int\n"
      "%4 = mul %1 %2 : real[3,4]\n%5 = reduce_sum %4 {1} : real[3]\n%6 = add %5 %0 : real[3]\n%7 = real %3 : real\n"
-     "%8 = broadcast %7 {-1} : real[3]\n%9 = add %8 %6 : real[3]\n%10 = sin %9 : real[3]\noutput z %10\noutput y %0\nend"},
+     "%8 = broadcast %7 {-1} : real[3]\n%9 = add %8 %6 : real[3]\n%10 = sin %9 : real[3]\noutput z %10\noutput y "
+     "%0\nend"},
     {"reduce_sum %1 {1} : real[3]\nscan %6 %0 %2 {2,1,0,1,0,1} : real[5]\nfunction s\n%0 = input z : instance real[3]\n"
      "%1 = input c : instance real[3]\n%2 = input i : instance int[2]\n%3 = input t : instance int\n"
      "%4 = gather %2 %3 {0} : int\n%5 = gather %1 %4 {0} : real\n%6 = number 0.5 : real\n"
@@ -187,8 +189,10 @@ Function Parse(const std::string& body) {
   for (std::size_t from = 0; from < body.size();) {
     const std::size_t end = std::min(body.find('\n', from), body.size());
     const std::string line = body.substr(from, end - from);
-    const bool inside = !line.empty() && (line[0] == '%' || line == "end" || line.find("output ") == 0 || line.find("function ") == 0);
-    text += inside ? line + "\n" : "%" + std::to_string(next++) + " = " + line + "\n";  // the body of a scan has its own
+    const bool inside =
+        !line.empty() && (line[0] == '%' || line == "end" || line.find("output ") == 0 || line.find("function ") == 0);
+    text +=
+        inside ? line + "\n" : "%" + std::to_string(next++) + " = " + line + "\n";  // the body of a scan has its own
     from = end + 1;
   }
   compiler::ParsedFunction p = compiler::ParseFunction(text + "output y %" + std::to_string(next - 1) + "\n");

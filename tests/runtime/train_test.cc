@@ -10,24 +10,13 @@
 #include <atomic>
 #include <cmath>
 
-#include "lang/problem.h"
 #include "runtime/answer.h"
 #include "runtime/predictor.h"
 #include "runtime/reference.h"
+#include "tests/runtime/make_problem.h"
 
 namespace amo::runtime {
 namespace {
-
-Problem Make(const std::string& text) {
-  lang::Diagnostics diagnostics;
-  const lang::Program source = lang::LoadText("test.amo", "amo 1\nproblem p\n" + text, diagnostics);
-  const lang::Problem chosen = lang::Choose(source, {}, diagnostics);
-  compiler::Program program = compiler::Build(source, chosen, {}, diagnostics);
-  for (const lang::Diagnostic& d : diagnostics.all()) EXPECT_NE(d.severity, lang::Severity::kError) << d.message;
-  Result<Problem> p = OpenProblem(std::move(program), std::map<std::string, Table>{}, at::kDouble, 11);
-  EXPECT_TRUE(p.ok());
-  return std::move(*p);
-}
 
 Values Draw(const Problem& p, std::int64_t n, std::uint64_t seed) {
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(seed);
@@ -70,7 +59,7 @@ model mlp(hidden = [64])
 )";
 
 TEST(Train, ABoxQpNearsTheSolver) {
-  const Problem p = Make(kBoxQp);
+  const Problem p = MakeProblem(kBoxQp);
   const TrainSummary t = Learn(p, 1500, 128, 3e-3, 5);
   ASSERT_EQ(t.status, TrainStatus::kDone);
   const Means m = Compare(p, t, 256);
@@ -82,7 +71,7 @@ TEST(Train, ABoxQpNearsTheSolver) {
 
 // Labels from the solver instead of the objective; the answer is the same kind.
 TEST(Train, RegressionNearsTheSolver) {
-  const Problem p = Make(std::string(kBoxQp) + "loss regression\n");
+  const Problem p = MakeProblem(std::string(kBoxQp) + "loss regression\n");
   const TrainSummary t = Learn(p, 1500, 128, 3e-3, 5);
   ASSERT_EQ(t.status, TrainStatus::kDone);
   const Means m = Compare(p, t, 256);
@@ -92,7 +81,8 @@ TEST(Train, RegressionNearsTheSolver) {
 // Refinement steps take part in training, and lower the objective of the answer.
 TEST(Train, ThroughGradientSteps) {
   const std::string text(kBoxQp);
-  const Problem p = Make(text.substr(0, text.find("model")) + "model mlp(hidden = [32]) then gradient(steps = 5, rate = 0.3)\n");
+  const Problem p = MakeProblem(text.substr(0, text.find("model")) +
+                                "model mlp(hidden = [32]) then gradient(steps = 5, rate = 0.3)\n");
   const TrainSummary t = Learn(p, 300, 64, 3e-3, 5);
   ASSERT_EQ(t.status, TrainStatus::kDone);
   Values all = Draw(p, 128, 99);
@@ -107,7 +97,7 @@ TEST(Train, ThroughGradientSteps) {
 
 // Two losses, two owners: each moves its own. `b` follows the mean of x under its loss, the model follows x - b.
 TEST(Train, EachLossMovesWhatItOwns) {
-  const Problem p = Make(R"(
+  const Problem p = MakeProblem(R"(
 context x : real ~ normal(3, 0.1)
 parameter b : real = 0
 variable y : real
@@ -124,7 +114,7 @@ loss model: objective
 
 // A random in the objective: the minimizer of E (y - x - e)^2 is x.
 TEST(Train, RandomsAreDrawnAnew) {
-  const Problem p = Make(R"(
+  const Problem p = MakeProblem(R"(
 context x : real ~ uniform(-1, 1)
 variable y : real
 random e : real ~ normal(0, 0.5)
@@ -138,7 +128,9 @@ model linear
 }
 
 TEST(Train, SameSeedSameLosses) {
-  const Problem p = Make("context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in simplex\nminimize sumsq(y - x)\nmodel mlp(hidden = [16])\n");
+  const Problem p = MakeProblem(
+      "context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in simplex\nminimize sumsq(y - x)\nmodel mlp(hidden = "
+      "[16])\n");
   const TrainSummary a = Learn(p, 40, 32, 1e-3, 1), b = Learn(p, 40, 32, 1e-3, 1), c = Learn(p, 40, 32, 1e-3, 2);
   ASSERT_EQ(a.state.history.size(), 41u);
   for (std::size_t i = 1; i < a.state.history.size(); ++i) EXPECT_EQ(a.state.history[i].loss, b.state.history[i].loss);
@@ -148,8 +140,9 @@ TEST(Train, SameSeedSameLosses) {
 
 // Stopped in the middle and continued: the same weights, bit for bit, as without a stop.
 TEST(Train, GoesOnExactly) {
-  const Problem p = Make("context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in simplex\nminimize sumsq(y - x)\n"
-                         "model mlp(hidden = [16])\ntrain rate = 1e-2 / (1 + trained)\n");
+  const Problem p = MakeProblem(
+      "context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in simplex\nminimize sumsq(y - x)\n"
+      "model mlp(hidden = [16])\ntrain rate = 1e-2 / (1 + trained)\n");
   TrainOptions o;
   o.settings.steps = 60, o.settings.batch = 16, o.settings.seed = 4;
   const TrainSummary whole = Train(p, o);
@@ -165,13 +158,16 @@ TEST(Train, GoesOnExactly) {
   const TrainSummary second = Train(p, rest);
   ASSERT_EQ(second.status, TrainStatus::kDone);
   for (const auto& [name, w] : whole.state.learned) EXPECT_TRUE(w.equal(second.state.learned.at(name))) << name;
-  for (const auto& [name, w] : whole.state.best_learned) EXPECT_TRUE(w.equal(second.state.best_learned.at(name))) << name;
+  for (const auto& [name, w] : whole.state.best_learned)
+    EXPECT_TRUE(w.equal(second.state.best_learned.at(name))) << name;
   ASSERT_EQ(whole.state.history.size(), second.state.history.size());
-  for (std::size_t i = 0; i < whole.state.history.size(); ++i) EXPECT_EQ(whole.state.history[i].validation, second.state.history[i].validation);
+  for (std::size_t i = 0; i < whole.state.history.size(); ++i)
+    EXPECT_EQ(whole.state.history[i].validation, second.state.history[i].validation);
 }
 
 TEST(Train, EndsEarlyWithoutBetterLooks) {
-  const Problem p = Make("context x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear\n");
+  const Problem p =
+      MakeProblem("context x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear\n");
   TrainOptions o;
   o.settings.steps = 20000, o.settings.batch = 32, o.settings.rate = 0.3, o.patience = 5;
   const TrainSummary t = Train(p, o);
@@ -180,20 +176,22 @@ TEST(Train, EndsEarlyWithoutBetterLooks) {
 }
 
 TEST(Train, SaysThatItDiverged) {
-  const Problem p = Make("context x : real ~ normal(0, 1)\nvariable y : real\nminimize exp(y * y) - x\nmodel linear\n");
+  const Problem p =
+      MakeProblem("context x : real ~ normal(0, 1)\nvariable y : real\nminimize exp(y * y) - x\nmodel linear\n");
   const TrainSummary t = Learn(p, 50, 16, 1e3, 1);
   EXPECT_EQ(t.status, TrainStatus::kDiverged);
   EXPECT_NE(t.message.find("smaller rate"), std::string::npos) << t.message;
 }
 
 TEST(Train, NothingToLearn) {
-  const Problem p = Make("context x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel zeros\n");
+  const Problem p =
+      MakeProblem("context x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel zeros\n");
   EXPECT_EQ(Learn(p, 5, 4, 1e-3, 1).status, TrainStatus::kNothingLearned);
 }
 
 // Values after steps: y(step = t) of a contraction y <- y / 2 + x, against the closed form.
 TEST(Run, TracesFollowTheIteration) {
-  const Problem p = Make(R"(
+  const Problem p = MakeProblem(R"(
 context x : real ~ normal(0, 1)
 variable y : real
 minimize (y - 2 * x)^2
@@ -211,24 +209,30 @@ report third = expect(y(step = 3))
   const at::Tensor x = all.at("x"), far = (4 - 2 * x).abs();
   const at::Tensor history = run.traces.at(p.program.traces[0].input);
   ASSERT_EQ(history.sizes(), (at::IntArrayRef{7, 4}));
-  for (int t = 1; t < 5; ++t) EXPECT_LT((history.select(1, t - 1) - far / std::pow(2, t)).abs().max().item<double>(), 1e-12);
+  for (int t = 1; t < 5; ++t)
+    EXPECT_LT((history.select(1, t - 1) - far / std::pow(2, t)).abs().max().item<double>(), 1e-12);
   EXPECT_LT((run.answer.at("y") - (2 * x + (4 - 2 * x) / 8)).abs().max().item<double>(), 1e-12);
   EXPECT_LT((run.traces.at(p.program.traces[1].input) - run.answer.at("y")).abs().max().item<double>(), 1e-12);
 }
 
 // What a person hands in is named where it is wrong.
 TEST(Contexts, AreCheckedAtTheBorder) {
-  const Problem p = Make("context a : real[2] ~ normal(0, 1)\ncontext b : real ~ normal(0, 1)\nvariable y : real\nminimize (y - b)^2 + a[0]\n");
+  const Problem p = MakeProblem(
+      "context a : real[2] ~ normal(0, 1)\ncontext b : real ~ normal(0, 1)\nvariable y : real\nminimize (y - b)^2 + "
+      "a[0]\n");
   const Array b = MakeDoubles("b", {3}, {1, 2, 3});
   const auto message = [&](Array a) {
     const Result<Values> r = ReadContexts(p, {std::move(a), b}, "file `c.npz`");
     return r.ok() ? std::string("ok") : r.message();
   };
   EXPECT_EQ(message(MakeDoubles("a", {3, 2}, {1, 2, 3, 4, 5, 6})), "ok");
-  EXPECT_EQ(message(MakeDoubles("a", {3, 2}, {1, 2, 3, NAN, 5, 6})), "file `c.npz`: field `a`, instance 1, entry 1 is nan");
-  EXPECT_EQ(message(MakeDoubles("a", {3, 3}, std::vector<double>(9, 1))), "file `c.npz`: field `a` is float64[3,3], expected a batch of `a[2]`: [B, 2]");
+  EXPECT_EQ(message(MakeDoubles("a", {3, 2}, {1, 2, 3, NAN, 5, 6})),
+            "file `c.npz`: field `a`, instance 1, entry 1 is nan");
+  EXPECT_EQ(message(MakeDoubles("a", {3, 3}, std::vector<double>(9, 1))),
+            "file `c.npz`: field `a` is float64[3,3], expected a batch of `a[2]`: [B, 2]");
   EXPECT_EQ(message(MakeDoubles("a", {2, 2}, {1, 2, 3, 4})), "file `c.npz`: field `b` has 3 instances, `a` has 2");
-  EXPECT_EQ(message(MakeDoubles("c", {3, 2}, {1, 2, 3, 4, 5, 6})), "file `c.npz`: the context `a` is missing; it has `c`, `b`");
+  EXPECT_EQ(message(MakeDoubles("c", {3, 2}, {1, 2, 3, 4, 5, 6})),
+            "file `c.npz`: the context `a` is missing; it has `c`, `b`");
 }
 
 }  // namespace
