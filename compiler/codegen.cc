@@ -87,6 +87,7 @@ void Emitter::Enter(int depth, Val* counter) {
 void Emitter::Hoist(int depth) {
   const int copies = depth >= jam_depth_ ? copies_used_ : 1;
   for (copy_ = 0; copy_ < copies; ++copy_) {
+    hoisted_.clear();
     for (std::int32_t e : roots_) HoistFrom(e, depth);
   }
   copy_ = 0;
@@ -98,6 +99,7 @@ void Emitter::HoistFrom(std::int32_t e, int depth) {
     Eval(e);
     return;
   }
+  if (!hoisted_.insert(e).second) return;
   for (std::int32_t a : x.args) HoistFrom(a, depth);
 }
 

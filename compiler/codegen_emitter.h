@@ -5,8 +5,10 @@
 #include <llvm/IR/IRBuilder.h>
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -64,11 +66,14 @@ class Emitter {
   std::int64_t WideLoop(int depth, unsigned width, int copies, std::int64_t begin, std::int64_t end, Values& acc,
                         const Wide& body);
   Values InCopies(const std::function<llvm::Value*(std::size_t)>& value);
-  unsigned WidthAlong(const Step& step, int depth, bool stored) const;
-  std::optional<std::int64_t> StrideOf(std::int32_t e, int depth) const;
-  bool DependsOn(std::int32_t e, int depth) const;
-  bool GoesInVectors(std::int32_t e, int depth, bool gather) const;
-  bool IsSlow(std::int32_t e) const;
+  unsigned WidthAlong(const Step& step, int depth, bool stored);
+  std::optional<std::int64_t> StrideOf(std::int32_t e, int depth);
+  std::optional<std::int64_t> FindStride(std::int32_t e, int depth);
+  bool DependsOn(std::int32_t e, int depth);
+  bool GoesInVectors(std::int32_t e, int depth, bool gather);
+  bool FindInVectors(std::int32_t e, int depth, bool gather);
+  bool IsSlow(std::int32_t e);
+  bool FindSlow(std::int32_t e);
 
   // Between rows in the caller's memory and tiles (codegen_tile.cc).
   void TileIn(llvm::Value* tile, llvm::Value* last);
@@ -128,6 +133,12 @@ class Emitter {
   int copies_used_ = 1;
   int jam_depth_ = 1 << 20;
   std::vector<std::int32_t> roots_;  // the step's expressions
+  std::unordered_set<std::int32_t> hoisted_;
+
+  // By expression and depth (codegen_row.cc).
+  using Key = std::pair<std::int32_t, int>;
+  std::map<Key, std::optional<std::int64_t>> strides_;
+  std::map<Key, bool> depends_, goes_, slow_;
 };
 
 }  // namespace amo::compiler

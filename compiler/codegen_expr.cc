@@ -25,15 +25,7 @@ llvm::Type* Emitter::ScalarType(Elem elem) {
 llvm::Type* Emitter::MemoryType(Elem elem) { return elem == Elem::kBool ? b_.getInt8Ty() : ScalarType(elem); }
 
 std::int64_t Emitter::EntryBytes(Elem elem) {
-  switch (elem) {
-    case Elem::kReal:
-      return f64_ ? 8 : 4;
-    case Elem::kInt:
-      return 8;
-    case Elem::kBool:
-      return 1;
-  }
-  return 8;
+  return compiler::EntryBytes(elem, f64_ ? Precision::kF64 : Precision::kF32);
 }
 
 Val* Emitter::Splat(Val* v) { return width_ > 1 && !IsVector(v) ? b_.CreateVectorSplat(width_, v) : v; }

@@ -14,6 +14,15 @@ using Val = llvm::Value;
 
 constexpr int kLeastWidth = 4;  // shorter vectors do not pay
 
+// What is found of an expression once: its tree may be much larger than the graph that it is.
+template <class Map, class Find>
+auto Once(Map& known, const typename Map::key_type& key, Find find) {
+  if (const auto it = known.find(key); it != known.end()) return it->second;
+  const auto value = find();
+  known[key] = value;
+  return value;
+}
+
 std::int64_t Extent(const Step& step, int depth) {
   const auto k = static_cast<std::size_t>(depth - step.level - 1);
   return k < step.outer.size() ? step.outer[k] : step.inner[k - step.outer.size()];
@@ -22,7 +31,11 @@ std::int64_t Extent(const Step& step, int depth) {
 }  // namespace
 
 // By how much an index grows with the loop variable of a depth; nothing where that is no constant.
-std::optional<std::int64_t> Emitter::StrideOf(std::int32_t e, int depth) const {
+std::optional<std::int64_t> Emitter::StrideOf(std::int32_t e, int depth) {
+  return Once(strides_, {e, depth}, [&] { return FindStride(e, depth); });
+}
+
+std::optional<std::int64_t> Emitter::FindStride(std::int32_t e, int depth) {
   const Expr& x = p_.at(e);
   switch (x.kind) {
     case ExprKind::kConst:
@@ -51,15 +64,21 @@ std::optional<std::int64_t> Emitter::StrideOf(std::int32_t e, int depth) const {
   return std::nullopt;
 }
 
-bool Emitter::DependsOn(std::int32_t e, int depth) const {
+bool Emitter::DependsOn(std::int32_t e, int depth) {
   const Expr& x = p_.at(e);
   if (x.depth < depth) return false;
   if (x.kind == ExprKind::kVar) return x.lo == depth;
-  return std::any_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return DependsOn(a, depth); });
+  return Once(depends_, {e, depth}, [&] {
+    return std::any_of(x.args.begin(), x.args.end(), [&](std::int32_t a) { return DependsOn(a, depth); });
+  });
 }
 
 // Whether a value has an operation that takes longer than gathering its operands one by one.
-bool Emitter::IsSlow(std::int32_t e) const {
+bool Emitter::IsSlow(std::int32_t e) {
+  return Once(slow_, {e, 0}, [&] { return FindSlow(e); });
+}
+
+bool Emitter::FindSlow(std::int32_t e) {
   const Expr& x = p_.at(e);
   if (x.kind == ExprKind::kOp && x.elem == Elem::kReal) {
     static constexpr Op kFast[] = {Op::kNeg, Op::kAdd, Op::kSub, Op::kMul, Op::kSelect,
@@ -72,7 +91,11 @@ bool Emitter::IsSlow(std::int32_t e) const {
 
 // Whether a value can be computed for neighbours along a depth: the variable stands in indices of stride 1 only, or of
 // any constant stride where entries may be gathered.
-bool Emitter::GoesInVectors(std::int32_t e, int depth, bool gather) const {
+bool Emitter::GoesInVectors(std::int32_t e, int depth, bool gather) {
+  return Once(goes_, {e, 2 * depth + gather}, [&] { return FindInVectors(e, depth, gather); });
+}
+
+bool Emitter::FindInVectors(std::int32_t e, int depth, bool gather) {
   const Expr& x = p_.at(e);
   if (!DependsOn(e, depth)) return true;
   switch (x.kind) {
@@ -95,8 +118,9 @@ bool Emitter::GoesInVectors(std::int32_t e, int depth, bool gather) const {
 }
 
 // How wide the vectors along a depth can be; 1: not at all. `stored`: whether the depth is one of the outputs.
-unsigned Emitter::WidthAlong(const Step& step, int depth, bool stored) const {
+unsigned Emitter::WidthAlong(const Step& step, int depth, bool stored) {
   if (depth <= step.level) return 1;
+  std::unordered_set<std::int32_t> seen;
   for (const Store& s : step.stores) {
     if (!GoesInVectors(s.value, depth, IsSlow(s.value)) ||
         p_.buffers[static_cast<std::size_t>(s.buffer)].elem == Elem::kInt)
@@ -104,6 +128,7 @@ unsigned Emitter::WidthAlong(const Step& step, int depth, bool stored) const {
     if (stored && StrideOf(s.index, depth) != 1) return 1;
     // What the step writes it reads at the same place only.
     const auto clashes = [&](auto&& self, std::int32_t e) -> bool {
+      if (!seen.insert(e).second) return false;
       const Expr& x = p_.at(e);
       if (x.kind == ExprKind::kLoad) {
         for (const Store& t : step.stores) {

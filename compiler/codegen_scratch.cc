@@ -27,18 +27,6 @@ void TouchLoads(const LoopProgram& p, std::int32_t e, std::int64_t step, std::ve
   for (std::int32_t a : x.args) TouchLoads(p, a, step, lives, seen);
 }
 
-std::int64_t EntryBytes(Elem elem, Precision precision) {
-  switch (elem) {
-    case Elem::kReal:
-      return precision == Precision::kF64 ? 8 : 4;
-    case Elem::kInt:
-      return 8;
-    case Elem::kBool:
-      return 1;
-  }
-  return 8;
-}
-
 }  // namespace
 
 int LanesForMany(const LoopProgram& p, Precision precision, int native_width) {

@@ -95,24 +95,12 @@ struct Free {
 using Memory = std::unique_ptr<void, Free>;
 Memory Allocate(std::size_t bytes) { return Memory(std::aligned_alloc(64, (bytes + 64) / 64 * 64)); }
 
-std::size_t EntryBytes(Elem elem, Precision precision) {
-  switch (elem) {
-    case Elem::kReal:
-      return precision == Precision::kF64 ? 8 : 4;
-    case Elem::kInt:
-      return 8;
-    case Elem::kBool:
-      return 1;
-  }
-  return 8;
-}
-
 // Reals in (0.1, 0.9), where every function is at home; ints 0, bools false.
 Memory Random(const Type& type, Precision precision, std::int64_t instances) {
   const auto count = static_cast<std::size_t>(Count(type.shape) * instances);
-  Memory memory = Allocate(count * EntryBytes(type.elem, precision) + 1);
-  std::fill_n(static_cast<unsigned char*>(memory.get()), count * EntryBytes(type.elem, precision),
-              static_cast<unsigned char>(0));
+  const std::size_t bytes = count * static_cast<std::size_t>(EntryBytes(type.elem, precision));
+  Memory memory = Allocate(bytes + 1);
+  std::fill_n(static_cast<unsigned char*>(memory.get()), bytes, static_cast<unsigned char>(0));
   if (type.elem != Elem::kReal) return memory;
   std::uint64_t state = 1;
   for (std::size_t i = 0; i < count; ++i) {
@@ -204,6 +192,13 @@ double PredictedTime(const Cost& cost, Precision precision) {
   const auto time = [&](Work work) { return cost[work] * units[Index(work)]; };
   return std::max(time(Work::kArithmetic), time(Work::kMemory)) + time(Work::kDivision) + time(Work::kFunction) +
          time(Work::kLibrary) + time(Work::kTransfer);
+}
+
+std::int64_t MeasurableBatch(const Cost& cost, const Kernel& kernel, std::int64_t batch) {
+  constexpr double kMostBytes = 1 << 28;
+  const double each =
+      std::max(1.0, cost[Work::kTransfer] * static_cast<double>(EntryBytes(Elem::kReal, kernel.precision)));
+  return std::clamp<std::int64_t>(static_cast<std::int64_t>(kMostBytes / each), 1, batch);
 }
 
 double MeasuredTime(const Function& f, const Kernel& kernel, std::int64_t batch) {

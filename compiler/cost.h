@@ -41,6 +41,9 @@ const std::array<double, kWorks>& UnitTimes(Precision precision);
 // up; it knows nothing of waiting or of caches that are too small, so within a factor of two or so.
 double PredictedTime(const Cost& cost, Precision precision);
 
+// As many instances, at most `batch`, as have room in 256 MiB.
+std::int64_t MeasurableBatch(const Cost& cost, const Kernel& kernel, std::int64_t batch);
+
 // The same, measured with `batch` instances of random numbers; nanoseconds per instance, the least of some runs.
 double MeasuredTime(const Function& function, const Kernel& kernel, std::int64_t batch);
 

@@ -108,8 +108,8 @@ class Exporter {
   // What a function that C calls does: prepares and runs, or one of both with memory that the caller keeps.
   enum class Does { kBoth, kPrepares, kRuns };
 
-  // Its arguments become the arrays that a kernel takes, on the stack until they are optimized away. Where it does both,
-  // what is shared begins the scratch.
+  // Its arguments become the arrays that a kernel takes, on the stack until they are optimized away. Where it does
+  // both, what is shared begins the scratch.
   void Wrap(llvm::Module& module, const ScratchPlan& plan, const std::string& symbol,
             const std::vector<ExportArgument>& arguments, bool batch, Does does) {
     llvm::IRBuilder<> b(context_);

@@ -16,6 +16,11 @@ namespace amo::compiler {
 
 enum class Precision : std::uint8_t { kF32, kF64 };
 
+// Of one entry in memory.
+constexpr std::int64_t EntryBytes(Elem elem, Precision precision) {
+  return elem == Elem::kBool ? 1 : elem == Elem::kReal && precision == Precision::kF32 ? 4 : 8;
+}
+
 // One argument: the first instance's entries (row-major), and the distance to the next instance in entries; 0 for a
 // shared argument. Reals have the kernel's precision; ints are int64_t, bools uint8_t.
 struct Argument {

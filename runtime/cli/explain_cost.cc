@@ -57,7 +57,12 @@ Json CostJson(const compiler::Program& program, compiler::Precision precision) {
         compiler::Compile(function, {.precision = precision, .lanes = 0, .cache_folder = folder});
     const compiler::Kernel one =
         compiler::Compile(function, {.precision = precision, .lanes = 1, .cache_folder = folder});
-    Json row = {{"name", name}, {"lanes", many.lanes}, {"work", Json::object()}, {"prepared", Json::object()}};
+    const std::int64_t batch = compiler::MeasurableBatch(cost, many, kBatch);
+    Json row = {{"name", name},
+                {"batch", batch},
+                {"lanes", many.lanes},
+                {"work", Json::object()},
+                {"prepared", Json::object()}};
     for (std::size_t k = 0; k < compiler::kWorks; ++k) {
       const auto work = static_cast<compiler::Work>(k);
       row["work"][std::string(NameOf(work))] = cost.each[k];
@@ -68,7 +73,7 @@ Json CostJson(const compiler::Program& program, compiler::Precision precision) {
     row["scratch_bytes"] = many.scratch_bytes;
     row["shared_bytes"] = many.shared_bytes;
     row["predicted_ns"] = compiler::PredictedTime(cost, precision);
-    row["measured_ns"] = compiler::MeasuredTime(function, many, kBatch);
+    row["measured_ns"] = compiler::MeasuredTime(function, many, batch);
     row["measured_one_ns"] = compiler::MeasuredTime(function, one, 1);
     all.push_back(std::move(row));
   }
@@ -76,9 +81,9 @@ Json CostJson(const compiler::Program& program, compiler::Precision precision) {
 }
 
 std::string CostText(const Json& cost) {
-  if (cost.empty()) return "";
-  std::string text =
-      fmt::format("\ncost of one instance, on one core of this machine; times in a batch of {}, and alone\n", kBatch);
+  if (cost.empty()) return "nothing that is compiled: the program has no objective, update or set of a variable\n";
+  std::string text = fmt::format(
+      "\ncost of one instance, on one core of this machine; times in a batch of up to {}, and alone\n", kBatch);
   text +=
       fmt::format("  {:<10}{:>12}{:>11}{:>11}{:>9}{:>10}{:>10}{:>7}{:>12}{:>12}{:>12}\n", "", "arithmetic", "divisions",
                   "functions", "library", "memory", "bytes", "lanes", "predicted", "measured", "alone");

@@ -327,6 +327,13 @@ class Explain(Cli):
                     self.assertGreater(row[key], 0)
         self.expect(OK, "explain", file, "--cost", out=r"gradient +\d+ +0 +8 ")
         self.expect(USAGE, "explain", file, "--f32", err="--cost")
+        # What would not fit the memory 1,024 times is measured with fewer instances.
+        cost = json.loads(self.expect(OK, "explain", file, "--set", "n=400", "--cost", "--json").stdout)["cost"]
+        self.assertEqual(cost[0]["batch"], 1024)
+        large = self.file("large.amo", "amo 1\nproblem large\ncontext x : real[2000000] ~ normal(0, 1)\n"
+                          "variable y : real[2000000]\nminimize sumsq(y - x)\n")
+        cost = json.loads(self.expect(OK, "explain", large, "--cost", "--json").stdout)["cost"]
+        self.assertLess(cost[0]["batch"], 20)
 
     def test_what_cannot_be_built_is_left_out(self):
         rows = 'data rows from "none.npz"\nhidden r from rows\n'

@@ -223,6 +223,21 @@ struct CacheTest : ::testing::Test {
   Function function;
 };
 
+// Each value is read several times by the next: as a tree the expression would have 3^60 leaves.
+TEST(Kernels, SharedValuesAreLookedAtOnce) {
+  Builder b("deep");
+  Value x = b.Input("x", Role::kInstance, {Elem::kReal, {9}});
+  for (int k = 0; k < 60; ++k) x = b.Mul(b.Filled(0.5, {9}), b.Add(b.Mul(b.Unary(Op::kSin, x), x), x));
+  b.Output("y", b.Reduce(Op::kReduceSum, x, {0}));
+  const Function f = b.Finish();
+  const Batch inputs = RandomInputs(f, 3, 1);
+  for (const int lanes : {0, 1}) {
+    const Batch got =
+        RunKernel(f, Compile(f, {.precision = Precision::kF64, .lanes = lanes, .cache_folder = ""}), inputs, 0, 3);
+    for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(got[k][0].data[0], Interpret(f, inputs[k])[0].data[0], 1e-9);
+  }
+}
+
 TEST_F(CacheTest, SecondCompilationReadsTheFile) {
   const Kernel first = Get(), second = Get();
   EXPECT_FALSE(first.from_cache);
