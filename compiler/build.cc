@@ -80,6 +80,7 @@ std::vector<NamedFunction> FunctionsOf(const Program& p) {
   for (const Function& c : p.constraints) all.push_back({after(c.name), "constraint", &c});
   add(p.lagrangian, "lagrangian");
   add(p.multipliers, "multipliers");
+  add(p.sides, "sides");
   for (const Loss& l : p.losses) if (!l.objective) all.push_back({l.value.name, "loss", &l.value});
   for (const Trace& t : p.traces) all.push_back({t.input, "trace", &t.value});
   for (const Function& e : p.expects) all.push_back({e.name, "expect", &e});
@@ -150,6 +151,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     if (f) program.constraints.push_back(std::move(*f));
   }
   BuildLagrangian(parts);
+  BuildRows(parts, source);
   BuildStages(parts);
   BuildSettings(parts);
   BuildLosses(parts);

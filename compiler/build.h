@@ -91,6 +91,17 @@ struct Settings {
   bool split = true;                      // false: `split = none`
 };
 
+// Rows of the constraints and sets of a program: one comparison of a constraint, or one part of a variable's set. They
+// hold where each entry of `output` is zero, or is not positive.
+enum class Cone : std::uint8_t { kZero, kNegative };
+struct ConeRows {
+  std::string name;    // of the constraint or of the variable
+  bool set = false;    // it is a variable's set
+  Cone cone = Cone::kNegative;
+  std::int64_t count = 0;
+  std::string output;  // of Program::sides
+};
+
 struct Program {
   std::string name;
   std::vector<Named> data, parameters, contexts, hidden, variables, states;
@@ -114,6 +125,9 @@ struct Program {
   // instance.
   std::optional<Function> lagrangian;       // → "lagrangian"
   std::optional<Function> multipliers;      // → "multiplier/NAME" for each of them
+  std::optional<Function> sides;            // → each of `cones`, flat, in their order
+  std::vector<ConeRows> cones;
+  bool rows_whole = false;                  // `cones` say all that constraints and sets demand
   Stages model, solve;
   std::vector<Loss> losses;
   std::map<std::string, Settings> train;    // by owner, "" for all

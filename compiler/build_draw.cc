@@ -148,11 +148,29 @@ Scope::Set Scope::SetOf(const lang::Expr& set) {
   return out;
 }
 
+// A set acts on the last axis: the leading ones become loops of their own for the length of its rule.
 Term Scope::Project(const lang::Expr& set, Term v) {
-  const Set known = SetOf(set);
-  // A set acts on the last axis: leading axes become loops of their own for the length of the rule.
-  if (Own(v).size() > 1) Unsupported(set.span, "a set over more than one axis");
-  return ProjectOnto(known, v);
+  Set known = SetOf(set);
+  const Shape own = Own(v);
+  if (own.size() <= 1) return ProjectOnto(known, v);
+  const std::vector<int> axes = v.axes;
+  std::vector<int> inside = axes;
+  for (std::size_t d = 0; d + 1 < own.size(); ++d) {
+    loops_[next_loop_] = own[d];
+    open_.push_back(next_loop_);
+    inside.push_back(next_loop_++);
+  }
+  const auto under_loops = [&](Term t) {
+    t = Widen(t, axes, own);
+    t.axes = inside;
+    return t;
+  };
+  for (Term& arg : known.args) if (Own(arg) == own) arg = under_loops(arg);
+  Term t = ProjectOnto(known, under_loops(v));
+  CloseLoops(own.size() - 1);
+  t = Widen(t, inside, {own.back()});
+  t.axes = axes;
+  return t;
 }
 
 Term Scope::ProjectOnto(const Set& set, const Term& v) {

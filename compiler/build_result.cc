@@ -11,47 +11,6 @@
 namespace amo::compiler {
 namespace {
 
-// One comparison or membership of a relation: `value` is in a cone where it holds, l - r <= 0, l - r == 0, v in SET.
-struct Gap {
-  enum class Cone { kNegative, kZero, kSet } cone;
-  Term value;                 // flat
-  const lang::Expr* set;      // of kSet
-  lang::Span span;
-};
-
-std::vector<Gap> Gaps(Scope& s, const lang::Relation& r) {
-  std::vector<Gap> gaps;
-  Term last;
-  if (const auto* chain = std::get_if<lang::Compare>(&r.value->node)) {
-    last = s.Eval(*chain->first);
-    for (const auto& [op, e] : chain->rest) {
-      const Term right = s.Eval(*e);
-      if (op == lang::CompareOp::kNe) s.Unsupported(r.value->span, "a constraint with `!=`");
-      const bool greater = op == lang::CompareOp::kGe || op == lang::CompareOp::kGt;
-      const Term gap = s.Sub(s.Real(greater ? right : last), s.Real(greater ? last : right));
-      gaps.push_back(
-          {op == lang::CompareOp::kEq ? Gap::Cone::kZero : Gap::Cone::kNegative, s.Flat(gap), nullptr, e->span});
-      last = right;
-    }
-  } else {
-    last = s.Eval(*r.value);
-  }
-  if (r.set) gaps.push_back({Gap::Cone::kSet, s.Real(last), r.set.get(), r.set->span});
-  if (gaps.empty())
-    s.Refuse(lang::Code::kRelation, r.value->span, "a constraint needs a relation", "write `==`, `<=`, `>=` or `in`");
-  return gaps;
-}
-
-// v minus the nearest point of the cone, flat; an amount has no sign.
-Term Excess(Scope& s, const Gap& gap, const Term& v, bool amount) {
-  switch (gap.cone) {
-    case Gap::Cone::kZero: return amount ? s.Unary(Op::kAbs, v) : v;
-    case Gap::Cone::kNegative: return s.Binary(Op::kMax, v, s.Number(0), gap.span, "max");
-    case Gap::Cone::kSet: return s.Flat(s.Sub(v, s.Project(*gap.set, v)));
-  }
-  return v;
-}
-
 // A loss that reads the answer, or a late step, is trained through all refinements up to there; methods that choose
 // their steps by comparing values have no derivative here.
 void RefuseUntrainable(Parts& parts, const Loss& l) {
@@ -72,51 +31,6 @@ void RefuseUntrainable(Parts& parts, const Loss& l) {
 }
 
 }  // namespace
-
-Term Scope::Amounts(const lang::Constraint& c, bool shifted) {
-  if (c.index.empty() && c.condition) Unsupported(c.condition->span, "a condition without an index");
-  frames.push_back({});
-  std::vector<int> ids;
-  OpenLoops(c.index, ids);
-  std::vector<Gap> gaps = Gaps(*this, c.relation);
-  std::int64_t loops = 1, own = 0;
-  std::vector<std::int64_t> at;
-  for (const int id : ids) loops *= Extent(id);
-  for (const Gap& g : gaps) at.push_back(own), own += Count(Own(g.value));
-  Term shift;
-  if (shifted) {  // the multipliers over the penalty: [loops.., own]
-    const Term all = InputOnce("multiplier/" + c.name.text, Role::kInstance, {Elem::kReal, {loops * own}});
-    Shape shape;
-    for (const int id : ids) shape.push_back(Extent(id));
-    shape.push_back(own);
-    shift = Div(Reshaped(all, shape), InputOnce("penalty", Role::kInstance, {}));
-    shift.axes = ids;
-  }
-  std::vector<Term> parts;
-  for (std::size_t k = 0; k < gaps.size(); ++k) {
-    Term v = gaps[k].value;
-    if (shifted) {
-      const std::int64_t count = Count(Own(v));
-      std::vector<std::int64_t> starts(ids.size(), 0);
-      starts.push_back(at[k]);
-      Shape shape = b.shape(shift.value);
-      shape.back() = count;
-      v = Add(v, Reshaped(Term{b.Slice(shift.value, starts, shape), ids, false, -1, 0}, Own(v)));
-    }
-    parts.push_back(Excess(*this, gaps[k], v, !shifted));
-  }
-  Term t = Concat(std::move(parts), 0, c.relation.value->span);
-  if (c.condition) t = Select(Eval(*c.condition), t, Number(0), c.condition->span);
-  frames.pop_back();
-  CloseLoops(ids.size());
-  if (ids.empty()) return t;
-  std::vector<int> axes = t.axes;
-  for (int id : ids) if (!std::count(axes.begin(), axes.end(), id)) axes.push_back(id);
-  std::sort(axes.begin(), axes.end());
-  t = Widen(t, axes, Own(t));
-  t.axes.resize(axes.size() - ids.size());
-  return Flat(t);
-}
 
 Term Scope::InputOnce(const std::string& name, Role role, compiler::Type type) {
   const int k = b.function().FindInput(name);
@@ -207,35 +121,6 @@ Term Scope::Expect(const lang::Expr& e) {
   const Shape own = builder.shape(value.value);
   program.expects.push_back(Simplify(builder.Finish()));
   return InputOnce(program.expects.back().name, Role::kShared, {Elem::kReal, own});
-}
-
-void BuildLagrangian(Parts& parts) {
-  Program& program = parts.program;
-  std::vector<const lang::Constraint*> open;
-  for (const lang::Constraint* c : parts.problem.constraints) {
-    const bool kept = std::count(program.kept.begin(), program.kept.end(), c->name.text) > 0;
-    const bool built = std::any_of(program.constraints.begin(), program.constraints.end(),
-                                   [&](const Function& f) { return f.name == "violation/" + c->name.text; });
-    if (!kept && built) open.push_back(c);
-  }
-  if (open.empty() || !program.objective) return;
-  program.lagrangian = parts.Make("lagrangian", kSeen, [&](Scope& s) {
-    Term total = s.Objective(parts.problem.objectives[0]->value->span);
-    Term squares = s.Number(0);
-    for (const lang::Constraint* c : open) {
-      const Term a = s.Amounts(*c, true);
-      squares = s.Add(squares, s.ReduceAll(Op::kReduceSum, s.Mul(a, a)));
-    }
-    total = s.Add(total, s.Mul(s.Number(0.5), s.Mul(s.InputOnce("penalty", Role::kInstance, {}), squares)));
-    s.b.Output("lagrangian", total.value);
-    return true;
-  });
-  program.multipliers = parts.Make("multipliers", kSeen, [&](Scope& s) {
-    const Term penalty = s.InputOnce("penalty", Role::kInstance, {});
-    for (const lang::Constraint* c : open)
-      s.b.Output("multiplier/" + c->name.text, s.Mul(s.Amounts(*c, true), penalty).value);
-    return true;
-  });
 }
 
 void BuildLosses(Parts& parts) {

@@ -172,6 +172,15 @@ OwnBounds OwnBoundsOf(Scope& s, const lang::Expr& e) {
   return {set.args[0], set.args[1], s.Real(set.args[2])};
 }
 
+// One for all entries of a variable of this shape, or for its last axes.
+Term Fitted(Scope& s, const Term& t, const Shape& shape) {
+  const std::size_t rank = s.Own(t).size(), skipped = shape.size() - std::min(rank, shape.size());
+  if (rank == 0) return s.Widen(s.Real(t), t.axes, shape);
+  std::vector<std::int64_t> map(shape.size(), -1);
+  std::iota(map.begin() + static_cast<std::ptrdiff_t>(skipped), map.end(), 0);
+  return s.Spread(s.Real(t), map, shape);
+}
+
 // `bound` where a total within it exists. Else the point with that total on the way from the set's own bound to it.
 Term Reaching(Scope& s, const Term& bound, const Term& own, const Term& total, bool upper, lang::Span at) {
   const Term sum = s.ReduceAll(Op::kReduceSum, bound), own_sum = s.ReduceAll(Op::kReduceSum, own);
@@ -184,6 +193,23 @@ Term Reaching(Scope& s, const Term& bound, const Term& own, const Term& total, b
 }
 
 }  // namespace
+
+std::optional<SetSides> SidesOfSet(Scope& s, const lang::Program& source, const lang::Expr& set, const Term& v) {
+  const SetKind kind = KindOf(source, s.problem, set);
+  if (kind == SetKind::kNone) return std::nullopt;
+  const Shape shape = s.Own(v);
+  OwnBounds own = OwnBoundsOf(s, set);
+  const bool simplex = s.SetOf(set).decl->name.text == "simplex";
+  if (simplex) own.hi.reset();  // it follows from the others
+  SetSides sides;
+  if (own.lo) sides.negative.push_back(s.Flat(s.Sub(Fitted(s, *own.lo, shape), v)));
+  if (own.hi) sides.negative.push_back(s.Flat(s.Sub(v, Fitted(s, *own.hi, shape))));
+  if (own.total) {
+    const Term sum = s.ReduceOwn(Op::kReduceSum, v, {static_cast<std::int64_t>(shape.size()) - 1});
+    sides.equal.push_back(s.Flat(s.Sub(sum, *own.total)));
+  }
+  return sides;
+}
 
 Plan MakePlan(const lang::Program& source, const Parts& parts) {
   Plan plan;
@@ -207,13 +233,7 @@ Term ProjectWithin(Scope& s, const Plan& plan, const lang::ValueDecl& variable, 
                    const std::vector<Bound>& bounds) {
   const lang::Span at = variable.set ? variable.set->span : variable.names[0].span;
   const Shape shape = s.Own(y);
-  const auto fitted = [&](const Term& t) {  // one for all entries, or the last axes
-    const std::size_t rank = s.Own(t).size(), skipped = shape.size() - std::min(rank, shape.size());
-    if (rank == 0) return s.Widen(s.Real(t), t.axes, shape);
-    std::vector<std::int64_t> map(shape.size(), -1);
-    std::iota(map.begin() + static_cast<std::ptrdiff_t>(skipped), map.end(), 0);
-    return s.Spread(s.Real(t), map, shape);
-  };
+  const auto fitted = [&](const Term& t) { return Fitted(s, t, shape); };
   OwnBounds own = variable.set ? OwnBoundsOf(s, *variable.set) : OwnBounds{};
   if (own.lo) own.lo = fitted(*own.lo);
   if (own.hi) own.hi = fitted(*own.hi);

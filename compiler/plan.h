@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "compiler/build.h"
+#include "compiler/scope.h"
 #include "lang/problem.h"
 
 // How each constraint is kept. By construction: bounds of the entries of one variable go into the projection onto the
@@ -15,8 +17,6 @@
 namespace amo::compiler {
 
 struct Parts;
-class Scope;
-struct Term;
 
 // One side of a relation: every entry of a variable is at least, or at most, the entry of `value`.
 struct Bound {
@@ -39,6 +39,13 @@ Plan MakePlan(const lang::Program& source, const Parts& parts);
 // set gets a point of the set that breaks them evenly, so that the constraints show by how much they fail.
 Term ProjectWithin(Scope& scope, const Plan& plan, const lang::ValueDecl& variable, const Term& y,
                    const std::vector<Bound>& bounds);
+
+// A set's points as inequalities and equations: v is in it where the entries of `negative` are <= 0, those of `equal` 0.
+// Nothing where it is no polyhedron that is known here.
+struct SetSides {
+  std::vector<Term> negative, equal;  // flat
+};
+std::optional<SetSides> SidesOfSet(Scope& scope, const lang::Program& source, const lang::Expr& set, const Term& v);
 
 // What holds of each constraint, in the order of the file; for `amo explain`.
 struct Guarantee {

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Constraints and sets: by how much they fail, the augmented Lagrangian of those that no projection keeps, and all of
+// them as rows.
+#include <algorithm>
+#include <functional>
+
+#include <fmt/format.h>
+
+#include "compiler/build_parts.h"
+#include "compiler/plan.h"
+
+namespace amo::compiler {
+namespace {
+
+// One comparison or membership of a relation: `value` is in a cone where it holds, l - r <= 0, l - r == 0, v in SET.
+struct Gap {
+  enum class Kind : std::uint8_t { kNegative, kZero, kSet } kind;
+  Term value;                 // flat, of kSet as it is
+  const lang::Expr* set;      // of kSet
+  lang::Span span;
+};
+
+std::vector<Gap> Gaps(Scope& s, const lang::Relation& r) {
+  std::vector<Gap> gaps;
+  Term last;
+  if (const auto* chain = std::get_if<lang::Compare>(&r.value->node)) {
+    last = s.Eval(*chain->first);
+    for (const auto& [op, e] : chain->rest) {
+      const Term right = s.Eval(*e);
+      if (op == lang::CompareOp::kNe) s.Unsupported(r.value->span, "a constraint with `!=`");
+      const bool greater = op == lang::CompareOp::kGe || op == lang::CompareOp::kGt;
+      const Term gap = s.Sub(s.Real(greater ? right : last), s.Real(greater ? last : right));
+      gaps.push_back(
+          {op == lang::CompareOp::kEq ? Gap::Kind::kZero : Gap::Kind::kNegative, s.Flat(gap), nullptr, e->span});
+      last = right;
+    }
+  } else {
+    last = s.Eval(*r.value);
+  }
+  if (r.set) gaps.push_back({Gap::Kind::kSet, s.Real(last), r.set.get(), r.set->span});
+  if (gaps.empty())
+    s.Refuse(lang::Code::kRelation, r.value->span, "a constraint needs a relation", "write `==`, `<=`, `>=` or `in`");
+  return gaps;
+}
+
+// v minus the nearest point of the cone, flat; an amount has no sign.
+Term Excess(Scope& s, const Gap& gap, const Term& v, bool amount) {
+  switch (gap.kind) {
+    case Gap::Kind::kZero: return amount ? s.Unary(Op::kAbs, v) : v;
+    case Gap::Kind::kNegative: return s.Binary(Op::kMax, v, s.Number(0), gap.span, "max");
+    case Gap::Kind::kSet: return s.Flat(s.Sub(v, s.Project(*gap.set, v)));
+  }
+  return v;
+}
+
+// of(gap, loops) for each comparison of a constraint, under the loops of its index; each flat, the index outermost.
+std::vector<Term> OverGaps(Scope& s, const lang::Constraint& c,
+                           const std::function<Term(const Gap&, const std::vector<int>&)>& of) {
+  if (c.index.empty() && c.condition) s.Unsupported(c.condition->span, "a condition without an index");
+  s.frames.push_back({});
+  std::vector<int> ids;
+  s.OpenLoops(c.index, ids);
+  std::vector<Term> parts;
+  for (const Gap& gap : Gaps(s, c.relation)) {
+    Term t = of(gap, ids);
+    if (c.condition) t = s.Select(s.Eval(*c.condition), t, s.Number(0), c.condition->span);
+    parts.push_back(t);
+  }
+  s.frames.pop_back();
+  s.CloseLoops(ids.size());
+  for (Term& t : parts) {
+    std::vector<int> axes = t.axes;
+    for (int id : ids) if (!std::count(axes.begin(), axes.end(), id)) axes.push_back(id);
+    std::sort(axes.begin(), axes.end());
+    t = s.Widen(t, axes, s.Own(t));
+    t.axes.resize(axes.size() - ids.size());
+    t = s.Flat(t);
+  }
+  return parts;
+}
+
+bool IsBuilt(const Program& program, const lang::Constraint& c) {
+  return std::any_of(program.constraints.begin(), program.constraints.end(),
+                     [&](const Function& f) { return f.name == "violation/" + c.name.text; });
+}
+
+}  // namespace
+
+Term Scope::Amounts(const lang::Constraint& c, bool shifted) {
+  std::int64_t all = 0;  // the multipliers' number: of one gap after the other
+  if (shifted) {
+    Builder aside("sizes");
+    Scope s(aside, problem, tables, program, inputs_, diagnostics);
+    for (const Term& t : OverGaps(s, c, [](const Gap& gap, const auto&) { return gap.value; })) all += Count(s.Own(t));
+  }
+  std::int64_t at = 0;
+  const auto excess = [&](const Gap& gap, const std::vector<int>& ids) {
+    if (!shifted) return Excess(*this, gap, gap.value, true);
+    Shape shape;
+    for (const int id : ids) shape.push_back(Extent(id));
+    const Shape own = Own(gap.value);
+    shape.insert(shape.end(), own.begin(), own.end());
+    const Term multipliers = InputOnce("multiplier/" + c.name.text, Role::kInstance, {Elem::kReal, {all}});
+    const Value mine = b.Reshape(b.Slice(multipliers.value, {at}, {Count(shape)}), shape);
+    at += Count(shape);
+    const Term shift = Div(Term{mine, ids, false, -1, 0}, InputOnce("penalty", Role::kInstance, {}));
+    return Excess(*this, gap, Add(gap.value, shift), false);
+  };
+  return Concat(OverGaps(*this, c, excess), 0, c.relation.value->span);
+}
+
+void BuildLagrangian(Parts& parts) {
+  Program& program = parts.program;
+  std::vector<const lang::Constraint*> open;
+  for (const lang::Constraint* c : parts.problem.constraints) {
+    const bool kept = std::count(program.kept.begin(), program.kept.end(), c->name.text) > 0;
+    if (!kept && IsBuilt(program, *c)) open.push_back(c);
+  }
+  if (open.empty() || !program.objective) return;
+  program.lagrangian = parts.Make("lagrangian", kSeen, [&](Scope& s) {
+    Term total = s.Objective(parts.problem.objectives[0]->value->span);
+    Term squares = s.Number(0);
+    for (const lang::Constraint* c : open) {
+      const Term a = s.Amounts(*c, true);
+      squares = s.Add(squares, s.ReduceAll(Op::kReduceSum, s.Mul(a, a)));
+    }
+    total = s.Add(total, s.Mul(s.Number(0.5), s.Mul(s.InputOnce("penalty", Role::kInstance, {}), squares)));
+    s.b.Output("lagrangian", total.value);
+    return true;
+  });
+  program.multipliers = parts.Make("multipliers", kSeen, [&](Scope& s) {
+    const Term penalty = s.InputOnce("penalty", Role::kInstance, {});
+    for (const lang::Constraint* c : open)
+      s.b.Output("multiplier/" + c->name.text, s.Mul(s.Amounts(*c, true), penalty).value);
+    return true;
+  });
+}
+
+void BuildRows(Parts& parts, const lang::Program& source) {
+  Program& program = parts.program;
+  program.rows_whole = !program.variables.empty();
+  program.sides = parts.Make("sides", kSeen, [&](Scope& s) {
+    const auto add = [&](const std::string& name, bool set, const Term& t, Cone cone) {
+      const std::string output = fmt::format("side/{}", program.cones.size());
+      program.cones.push_back({name, set, cone, Count(s.Own(t)), output});
+      s.b.Output(output, s.Flat(t).value);
+    };
+    for (const lang::Constraint* c : parts.problem.constraints) {
+      if (!IsBuilt(program, *c)) {
+        program.rows_whole = false;
+        continue;
+      }
+      std::vector<Cone> cones;
+      bool whole = true;
+      const auto side = [&](const Gap& gap, const std::vector<int>&) {
+        cones.push_back(gap.kind == Gap::Kind::kZero ? Cone::kZero : Cone::kNegative);
+        if (gap.kind != Gap::Kind::kSet) return gap.value;
+        const auto sides = SidesOfSet(s, source, *gap.set, gap.value);
+        whole = whole && sides && sides->equal.empty();
+        return sides && !sides->negative.empty() ? s.Concat(sides->negative, 0, gap.span) : s.Flat(gap.value);
+      };
+      const std::vector<Term> terms = OverGaps(s, *c, side);
+      program.rows_whole = program.rows_whole && whole;
+      for (std::size_t k = 0; k < terms.size() && whole; ++k) add(c->name.text, false, terms[k], cones[k]);
+    }
+    for (const Named& v : program.variables) {
+      const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
+      if (v.type.elem != Elem::kReal) program.rows_whole = false;
+      if (!d.set) continue;
+      const auto sides = SidesOfSet(s, source, *d.set, s.EvalNamed(v.name, d.set->span));
+      program.rows_whole = program.rows_whole && sides;
+      if (!sides) continue;
+      for (const Term& t : sides->negative) add(v.name, true, t, Cone::kNegative);
+      for (const Term& t : sides->equal) add(v.name, true, t, Cone::kZero);
+    }
+    return !program.cones.empty();
+  });
+  if (program.cones.empty()) return;
+  if (!program.sides) program.rows_whole = false;
+}
+
+}  // namespace amo::compiler
