@@ -51,7 +51,7 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
     diagnostics.Error(lang::Code::kUnsupported, at, fmt::format("{} cannot be compiled yet", what));
   };
   for (const lang::Constraint* c : p.constraints) {
-    if (std::count(program.kept.begin(), program.kept.end(), c->name.text)) continue;
+    if (IsKept(program, c->name.text)) continue;
     diagnostics.Warning(
         lang::Code::kUnsupported, c->span,
         fmt::format("predictions are trained to keep the constraint `{}`, without a guarantee", c->name.text));
@@ -61,6 +61,11 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
 }
 
 }  // namespace
+
+bool IsKept(const Program& p, const std::string& constraint) {
+  return std::count(p.kept.begin(), p.kept.end(), constraint) ||
+         std::count(p.projected.begin(), p.projected.end(), constraint);
+}
 
 std::vector<NamedFunction> FunctionsOf(const Program& p) {
   std::vector<NamedFunction> all;
@@ -150,8 +155,8 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     });
     if (f) program.constraints.push_back(std::move(*f));
   }
-  BuildLagrangian(parts);
   BuildRows(parts, source);
+  BuildLagrangian(parts);
   BuildStages(parts);
   BuildSettings(parts);
   BuildLosses(parts);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/curvature.h"
 #include "compiler/ir.h"
 #include "lang/problem.h"
 
@@ -89,6 +90,7 @@ struct Settings {
   std::map<std::string, double> numbers;  // steps epochs batch clip decay seed precision updates
   std::optional<Function> rate;           // → "rate", a scalar of `trained`
   bool split = true;                      // false: `split = none`
+  double test_share = 0;                  // `split = 0.2`: of the rows of each table; 0: the default
 };
 
 // Rows of the constraints and sets of a program: one comparison of a constraint, or one part of a variable's set. They
@@ -100,6 +102,13 @@ struct ConeRows {
   Cone cone = Cone::kNegative;
   std::int64_t count = 0;
   std::string output;  // of Program::sides
+};
+
+// What the objective, or one comparison of a constraint, is as a function of the variables.
+struct Classified {
+  std::string name;  // of the constraint
+  Curvature curvature;
+  lang::Span by;     // the source expression that makes it so; empty where there is none
 };
 
 struct Program {
@@ -119,15 +128,17 @@ struct Program {
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
   std::vector<std::string> kept;            // constraints that `project` keeps
+  std::vector<std::string> projected;       // those that the projection onto `cones`, all of them at once, keeps
   // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier /
   // penalty, from their cones; and what the multipliers become (the augmented Lagrangian: Hestenes 1969, Powell 1969;
   // for cones Shapiro, Sun 2004). Inputs beside the objective's: "multiplier/NAME" real[amounts] and "penalty", per
   // instance.
   std::optional<Function> lagrangian;       // → "lagrangian"
   std::optional<Function> multipliers;      // → "multiplier/NAME" for each of them
-  std::optional<Function> sides;            // → each of `cones`, flat, in their order
+  std::optional<Function> sides;            // → each of `cones`, flat, in their order: affine in the variables
   std::vector<ConeRows> cones;
-  bool rows_whole = false;                  // `cones` say all that constraints and sets demand
+  std::vector<Classified> classes;          // the objective, then the comparisons of all constraints
+  bool rows_whole = false;                  // `cones` are all that constraints and sets demand
   Stages model, solve;
   std::vector<Loss> losses;
   std::map<std::string, Settings> train;    // by owner, "" for all
@@ -135,6 +146,9 @@ struct Program {
   std::vector<Function> expects;            // → "value", per instance
   std::vector<Function> reports;            // → "report"; named after the report; an earlier one uses no later one
 };
+
+// Whether a projection keeps the constraint, so that every prediction does.
+bool IsKept(const Program& program, const std::string& constraint);
 
 // Every function of a program under the name and role that `explain` and `dump` show.
 struct NamedFunction {

@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include "compiler/build_parts.h"
+#include "compiler/classify.h"
+#include "compiler/curvature.h"
 #include "compiler/plan.h"
 
 namespace amo::compiler {
@@ -113,8 +115,7 @@ void BuildLagrangian(Parts& parts) {
   Program& program = parts.program;
   std::vector<const lang::Constraint*> open;
   for (const lang::Constraint* c : parts.problem.constraints) {
-    const bool kept = std::count(program.kept.begin(), program.kept.end(), c->name.text) > 0;
-    if (!kept && IsBuilt(program, *c)) open.push_back(c);
+    if (!IsKept(program, c->name.text) && IsBuilt(program, *c)) open.push_back(c);
   }
   if (open.empty() || !program.objective) return;
   program.lagrangian = parts.Make("lagrangian", kSeen, [&](Scope& s) {
@@ -136,10 +137,65 @@ void BuildLagrangian(Parts& parts) {
   });
 }
 
+namespace {
+
+// More rows or variables than this are not worth dense matrices.
+constexpr std::int64_t kMostRows = 4000, kMostVariables = 2000;
+
+// Where the outputs of `sides` that are no affine function of the variables are, they and their constraint go.
+void KeepAffine(Program& program) {
+  Function& f = *program.sides;
+  std::vector<std::string> curved;
+  for (std::size_t k = 0; k < program.cones.size(); ++k) {
+    Classified c = ClassOfOutput(program, f, k, program.cones[k].name);
+    if (c.curvature.degree > Degree::kAffine) curved.push_back(c.name);
+    if (!program.cones[k].set) program.classes.push_back(std::move(c));
+  }
+  if (curved.empty()) return;
+  program.rows_whole = false;
+  std::vector<ConeRows> cones;
+  std::vector<Output> outputs;
+  for (std::size_t k = 0; k < program.cones.size(); ++k) {
+    const ConeRows& rows = program.cones[k];
+    if (!rows.set && std::count(curved.begin(), curved.end(), rows.name)) continue;
+    cones.push_back(rows);
+    outputs.push_back(f.outputs[k]);
+  }
+  program.cones = std::move(cones);
+  f.outputs = std::move(outputs);
+  f = Simplify(f);
+}
+
+// Whether a prediction can be projected onto the rows: they ask for nothing that is hidden from it, they are all that
+// the variables' sets demand, and a constraint among them is not kept already.
+void ChooseProjected(Program& program, bool sets_are_rows) {
+  std::int64_t rows = 0, variables = 0;
+  for (const ConeRows& r : program.cones) rows += r.count;
+  for (const Named& v : program.variables) variables += Count(v.type.shape);
+  if (!sets_are_rows || rows > kMostRows || variables > kMostVariables) return;
+  for (const Input& in : program.sides->inputs) {
+    const auto is = [&](const Named& n) { return n.name == in.name; };
+    for (const auto* list : {&program.hidden, &program.parameters})
+      if (std::any_of(list->begin(), list->end(), is)) return;
+    if (in.name.starts_with("weight/")) return;
+  }
+  for (const ConeRows& r : program.cones) {
+    const bool known = r.set || std::count(program.kept.begin(), program.kept.end(), r.name) ||
+                       std::count(program.projected.begin(), program.projected.end(), r.name);
+    if (!known) program.projected.push_back(r.name);
+  }
+}
+
+}  // namespace
+
 void BuildRows(Parts& parts, const lang::Program& source) {
   Program& program = parts.program;
+  bool sets_are_rows = true;
+  if (program.objective) program.classes.push_back(ClassOfOutput(program, *program.objective, 0, ""));
   program.rows_whole = !program.variables.empty();
-  program.sides = parts.Make("sides", kSeen, [&](Scope& s) {
+  lang::Diagnostics muted;  // what is refused here was reported when the constraint itself was built
+  Parts aside{parts.problem, parts.tables, parts.program, muted};
+  program.sides = aside.Make("sides", kSeen, [&](Scope& s) {
     const auto add = [&](const std::string& name, bool set, const Term& t, Cone cone) {
       const std::string output = fmt::format("side/{}", program.cones.size());
       program.cones.push_back({name, set, cone, Count(s.Own(t)), output});
@@ -165,18 +221,21 @@ void BuildRows(Parts& parts, const lang::Program& source) {
     }
     for (const Named& v : program.variables) {
       const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
-      if (v.type.elem != Elem::kReal) program.rows_whole = false;
+      sets_are_rows = sets_are_rows && v.type.elem == Elem::kReal;
       if (!d.set) continue;
       const auto sides = SidesOfSet(s, source, *d.set, s.EvalNamed(v.name, d.set->span));
-      program.rows_whole = program.rows_whole && sides;
+      sets_are_rows = sets_are_rows && sides;
       if (!sides) continue;
       for (const Term& t : sides->negative) add(v.name, true, t, Cone::kNegative);
       for (const Term& t : sides->equal) add(v.name, true, t, Cone::kZero);
     }
-    return !program.cones.empty();
+    return true;
   });
-  if (program.cones.empty()) return;
-  if (!program.sides) program.rows_whole = false;
+  if (!program.sides) program.cones.clear();
+  program.rows_whole = program.rows_whole && sets_are_rows && program.sides;
+  if (program.cones.empty()) return program.sides.reset();
+  KeepAffine(program);
+  if (!program.cones.empty()) ChooseProjected(program, sets_are_rows);
 }
 
 }  // namespace amo::compiler

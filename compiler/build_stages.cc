@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "compiler/build_parts.h"
+#include "compiler/classify.h"
 
 namespace amo::compiler {
 
@@ -31,6 +32,8 @@ const std::vector<Known> kRefinements = {
     {"lbfgs", {"steps", "tol", "memory"}},
     {"projected_gradient", {"steps", "tol", "memory"}},
     {"riemannian_gradient", {"steps", "tol"}},
+    {"qp", {"steps", "tol"}},
+    {"admm", {"steps", "tol"}},
 };
 
 Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
@@ -40,6 +43,12 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
   const auto known =
       std::find_if(kRefinements.begin(), kRefinements.end(), [&](const Known& k) { return name == k.name; });
   if (known == kRefinements.end()) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
+  if ((name == "qp" || name == "admm") && !IsQuadraticProgram(s.program)) {
+    const std::string kind = ProblemClass(s.program);
+    s.Refuse(lang::Code::kUnsupported, e.span,
+             fmt::format("`{}` solves linear and quadratic programs; this is a {}", name, kind),
+             "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
+  }
   if (name == "iterate" && s.problem.updates.empty()) s.Unsupported(e.span, "`iterate` without an `update`");
   Refinement r{name, {}, e.span};
   static const std::vector<lang::Argument> kNone;
@@ -180,6 +189,17 @@ void BuildSettings(Parts& parts) {
       const auto* word = std::get_if<lang::Name>(&setting->value->node);
       if (key == "split" && word && word->name.text == "none") {
         out.split = false;
+        continue;
+      }
+      if (key == "split") {
+        parts.Make("setting", {}, [&](Scope& s) {
+          const double share = s.Constant(*setting->value, "the setting `split`");
+          if (!(share > 0 && share < 1))
+            s.Refuse(lang::Code::kDomain, setting->value->span, fmt::format("`split` is {}, not a share", share),
+                     "the share of the rows that is held out to test, between 0 and 1; or `none`");
+          out.test_share = share;
+          return true;
+        });
         continue;
       }
       parts.Make("setting", {}, [&](Scope& s) {

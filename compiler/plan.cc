@@ -265,11 +265,14 @@ Term ProjectWithin(Scope& s, const Plan& plan, const lang::ValueDecl& variable, 
 std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& program) {
   std::vector<Guarantee> all;
   for (const lang::Constraint* c : problem.constraints) {
-    const bool kept = std::count(program.kept.begin(), program.kept.end(), c->name.text) > 0;
-    const auto bounds = kept ? BoundsOf(problem, *c) : std::nullopt;
-    all.push_back({c->name.text, kept,
+    const std::string& name = c->name.text;
+    const bool bound = std::count(program.kept.begin(), program.kept.end(), name) > 0;
+    const auto bounds = bound ? BoundsOf(problem, *c) : std::nullopt;
+    all.push_back({name, IsKept(program, name),
                    bounds ? fmt::format("kept by construction: part of the projection of `{}`", bounds->variable)
-                          : "penalized in training: no guarantee"});
+                   : IsKept(program, name)
+                       ? "kept to rounding by the projection onto all linear constraints and sets at once"
+                       : "penalized in training: no guarantee"});
   }
   return all;
 }

@@ -312,6 +312,7 @@ constexpr Builtin kBuiltins[] = {
     Refinement("projected_gradient", kDescent),
     Refinement("proximal_gradient", kProximal),
     Refinement("admm", kAdmm),
+    Refinement("qp", kCommon),
     Refinement("anderson", kAnderson, false),
     Refinement("ilqr", kNewton),
     Refinement("iterate", kCommon, false),

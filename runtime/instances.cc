@@ -52,9 +52,9 @@ Values Instances::Split(const at::Tensor& y) const {
 
 at::Tensor Instances::Project(const at::Tensor& y) const {
   if (!problem_.program.project) return y;
-  Values v = values_;
-  for (auto& [name, t] : Split(y)) v[name] = t;
-  return Join(Evaluate(problem_, *problem_.program.project, v));
+  Values v = Split(y);
+  ProjectVariables(problem_, values_, y.size(0), v);
+  return Join(v);
 }
 
 at::Tensor Instances::Value(const at::Tensor& y) const {

@@ -172,6 +172,7 @@ Result<Done> ReadModelTables(Model& m, const std::string& path, const std::strin
     for (const Result<Done>& checked : {CheckDeclared(m.opened->built, *tables), CheckRows(m.opened->built, *tables)}) {
       if (!checked.ok()) return checked.error();
     }
+    HoldOut(m.opened->built, *tables);
     m.problem.tables = TablesOf(*tables);
     m.opened->tables = std::move(*tables);
     return Done{};

@@ -99,6 +99,7 @@ OpenStatus Open(const ProgramChoice& choice, Stage last, Opened& opened) {
     opened.error = checked.message();
     return OpenStatus::kFiles;
   }
+  HoldOut(opened.built, opened.tables);
   return status();
 }
 

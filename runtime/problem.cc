@@ -7,10 +7,12 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_standard_gamma.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/randint.h>
+#include <ATen/ops/randperm.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -18,6 +20,7 @@
 
 #include "compiler/check.h"
 #include "compiler/kernel.h"
+#include "runtime/quadratic.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -101,6 +104,7 @@ void AddKernels(Problem& p) {
   p.kernel = ObjectiveKernel(p.program, p.program.objective, p.dtype);
   p.lagrangian = ObjectiveKernel(p.program, p.program.lagrangian, p.dtype);
   p.kernels = std::make_shared<FunctionKernels>(precision);
+  p.quadratic = MakeQuadraticState(p.program);
 }
 
 }  // namespace
@@ -151,6 +155,19 @@ void StepUpdate(const Problem& p, const Values& values, std::int64_t batch, Valu
 }
 
 void ProjectVariables(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
+  if (!p.program.projected.empty()) {
+    std::vector<at::Tensor> parts;
+    for (const compiler::Named& v : p.program.variables)
+      parts.push_back(now.at(v.name).reshape({batch, compiler::Count(v.type.shape)}));
+    const at::Tensor y = ProjectOntoRows(p, values, at::cat(parts, 1));
+    std::int64_t from = 0;
+    for (const compiler::Named& v : p.program.variables) {
+      const std::int64_t count = compiler::Count(v.type.shape);
+      now[v.name] = y.narrow(1, from, count).view(WithBatch(batch, v.type.shape));
+      from += count;
+    }
+    return;
+  }
   if (!p.program.project) return;
   const Values projected = Evaluate(p, *p.program.project, Together(values, now));
   for (const compiler::Named& v : p.program.variables)
@@ -165,7 +182,7 @@ at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& functio
 }
 
 Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype) {
-  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr, nullptr};
+  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr, nullptr, nullptr};
   for (const compiler::Named& d : p.program.data) {
     const auto it = shared.find(d.name);
     if (it == shared.end()) return Error{fmt::format("the data value `{}` is missing", d.name)};
@@ -179,7 +196,7 @@ Result<Problem> OpenProblem(compiler::Program program, Values shared, at::Scalar
 
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed) {
-  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr, nullptr};
+  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr, nullptr, nullptr};
   for (const compiler::Row& r : p.program.rows) {
     const auto table = p.tables.find(r.source);
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};
@@ -237,7 +254,10 @@ Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
           case Split::kAll: break;
         }
         if (lo >= hi) lo = 0, hi = field.size(0);
-        chosen[r.name] = at::randint(lo, hi, {n}, g, at::TensorOptions(at::kLong));
+        // Rows that are held out are taken without repetition as long as there are enough.
+        const bool once = (split == Split::kTest || split == Split::kValidation) && n <= hi - lo;
+        chosen[r.name] = once ? at::randperm(hi - lo, g, at::TensorOptions(at::kLong)).narrow(0, 0, n) + lo
+                              : at::randint(lo, hi, {n}, g, at::TensorOptions(at::kLong));
       }
       inputs[in.name] =
           field.index_select(0, chosen[r.name]).to(in.type.elem == compiler::Elem::kInt ? at::kLong : p.dtype);

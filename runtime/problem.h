@@ -31,6 +31,8 @@ struct Table {
 
 enum class Split : std::uint8_t { kTrain, kValidation, kTest, kAll };
 
+struct QuadraticState;  // quadratic.h
+
 struct Problem {
   compiler::Program program;
   at::ScalarType dtype = at::kDouble;
@@ -39,6 +41,7 @@ struct Problem {
   std::shared_ptr<const KernelObjective> kernel;  // the objective as kernels; null where something learned stands in it
   std::shared_ptr<const KernelObjective> lagrangian;  // the same of Program::lagrangian
   std::shared_ptr<FunctionKernels> kernels;       // of the other functions, made at their first use
+  std::shared_ptr<QuadraticState> quadratic;      // linear rows and a quadratic objective, as matrices
 
   std::int64_t VariableSize() const;    // the entries of all variables of one instance
 };

@@ -16,6 +16,7 @@
 
 #include "compiler/check.h"
 #include "runtime/augmented_lagrangian.h"
+#include "runtime/quadratic.h"
 
 namespace amo::runtime {
 namespace {
@@ -24,11 +25,12 @@ namespace {
 std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   const compiler::Program& p = problem.program;
   if (p.solve.written) return p.solve.refinements;
+  if (IsQuadraticProgram(problem)) return {{"qp", {}, {}}};
   const bool free =
-      !p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
+      (!p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
         const compiler::Node& n = p.project->node(o.value);
         return n.op == compiler::Op::kInput;
-      });
+      })) && p.projected.empty();
   return {{!p.manifolds.empty() ? "riemannian_gradient" : free ? "lbfgs" : "projected_gradient", {}, {}}};
 }
 

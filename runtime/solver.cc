@@ -15,6 +15,8 @@ constexpr std::array kMethods = {
     MethodRow{"riemannian_gradient", RiemannianGradient},
     MethodRow{"adam", Adam},
     MethodRow{"gradient", GradientDescent},
+    MethodRow{"qp", QuadraticProgram},
+    MethodRow{"admm", QuadraticProgram},
 };
 
 }  // namespace
@@ -25,6 +27,8 @@ std::string_view NameOf(SolveStatus status) {
     case SolveStatus::kStepLimit: return "step limit";
     case SolveStatus::kStalled: return "stalled";
     case SolveStatus::kNotFinite: return "not finite";
+    case SolveStatus::kInfeasible: return "infeasible";
+    case SolveStatus::kUnbounded: return "unbounded";
   }
   return "";
 }

@@ -22,8 +22,10 @@ enum class SolveStatus : std::uint8_t {
   kStepLimit,  // all steps were taken
   kStalled,    // no step lowers the objective any more in this precision
   kNotFinite,  // the objective is not finite at the start
+  kInfeasible,  // no point keeps the constraints: a certificate says which contradict each other
+  kUnbounded,  // the objective falls without end along a direction
 };
-std::string_view NameOf(SolveStatus status);  // "solved", "step limit", "stalled", "not finite"
+std::string_view NameOf(SolveStatus status);  // "solved", "step limit", "stalled", "not finite", …
 
 // Every setting of every method; compiler/build_stages.cc says which method reads which.
 struct SolveOptions {
@@ -42,6 +44,9 @@ struct SolveSummary {
   at::Tensor objective, residual;           // [B]
   std::vector<SolveStatus> status;          // by instance
   std::vector<std::int64_t> iterations;
+  // Of methods that know them, over Program::cones: [B, rows], signed as in qp.h; undefined else.
+  at::Tensor multipliers = {}, certificates = {};
+  at::Tensor directions = {};               // [B, n]: of unbounded instances
 };
 
 // `start` [B, n] is projected first.
@@ -51,6 +56,7 @@ SolveSummary ProjectedGradient(const Instances&, const at::Tensor& start, const 
 SolveSummary Lbfgs(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary RiemannianGradient(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary Adam(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary QuadraticProgram(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary GradientDescent(const Instances&, const at::Tensor& start, const SolveOptions&);
 
 struct MethodRow {

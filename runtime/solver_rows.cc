@@ -49,7 +49,7 @@ SolverRows::SolverRows(const Instances& instances, const at::Tensor& start, cons
   const compiler::Program& p = instances.problem().program;
   const std::int64_t batch = instances.batch();
   grain_ = std::max<std::int64_t>(1, 16384 / (n_ + 1));
-  has_sets_ = p.project && !IsIdentity(*p.project);
+  has_sets_ = !p.projected.empty() || (p.project && !IsIdentity(*p.project));
   epsilon_ = start.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
                                                 : std::numeric_limits<float>::epsilon();
   for (const compiler::Named& v : p.variables) {

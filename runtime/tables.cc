@@ -273,6 +273,15 @@ std::map<std::string, std::int64_t> TableRows(const TableMap& tables) {
   return rows;
 }
 
+void HoldOut(const compiler::Program& program, TableMap& tables) {
+  const auto all = program.train.find("");
+  if (all == program.train.end() || all->second.test_share == 0) return;
+  for (auto& [source, table] : tables) {
+    const auto test = static_cast<std::int64_t>(std::llround(all->second.test_share * static_cast<double>(table.rows)));
+    if (table.rows >= 3) SplitBeforeTest(table, table.rows, std::clamp<std::int64_t>(test, 1, table.rows - 2));
+  }
+}
+
 Result<Done> CheckRows(const compiler::Program& program, TableMap& tables) {
   std::map<std::string, const Array*> drawn;  // by table: the first field of it that is drawn by row
   for (const compiler::Row& row : program.rows) {

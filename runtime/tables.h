@@ -53,6 +53,9 @@ std::map<std::string, std::int64_t> TableRows(const TableMap& tables);
 // fields of the table have another number, this sets `rows` and the split.
 Result<Done> CheckRows(const compiler::Program& program, TableMap& tables);
 
+// Holds out the last rows of each table to test, as `train split = 0.2` says; nothing where the program does not.
+void HoldOut(const compiler::Program& program, TableMap& tables);
+
 // Every field that the program reads, whole or by row, must be there with the declared shape and entries: reals from
 // numbers, ints from whole numbers, bools from bools or 0 and 1.
 Result<Done> CheckDeclared(const compiler::Program& program, const TableMap& tables);

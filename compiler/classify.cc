@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Problem classes from curvatures.
+#include "compiler/classify.h"
+
+#include <algorithm>
+
+namespace amo::compiler {
+
+Classified ClassOfOutput(const Program& program, const Function& f, std::size_t output, std::string name) {
+  std::vector<int> wrt;
+  for (const Named& v : program.variables) if (const int k = f.FindInput(v.name); k >= 0) wrt.push_back(k);
+  const Curvature c = Curvatures(f, wrt)[static_cast<std::size_t>(f.outputs[output].value.index)];
+  return {std::move(name), c, c.by >= 0 ? f.nodes[static_cast<std::size_t>(c.by)].span : lang::Span{}};
+}
+
+bool IsQuadraticProgram(const Program& p) {
+  const bool real =
+      std::all_of(p.variables.begin(), p.variables.end(), [](const Named& v) { return v.type.elem == Elem::kReal; });
+  return p.objective && !p.classes.empty() && p.classes[0].curvature.degree <= Degree::kQuadratic && p.rows_whole &&
+         real && p.manifolds.empty();
+}
+
+std::string ProblemClass(const Program& p) {
+  if (!p.objective || p.classes.empty()) return "";
+  const Curvature& objective = p.classes[0].curvature;
+  const bool constrained = p.classes.size() > 1;
+  const bool equal =
+      std::all_of(p.cones.begin(), p.cones.end(), [](const ConeRows& r) { return r.cone == Cone::kZero; });
+  if (IsQuadraticProgram(p)) {
+    if (p.cones.empty()) return "unconstrained quadratic problem";
+    const bool linear = objective.degree <= Degree::kAffine;
+    return linear ? "linear program" : equal ? "quadratic program with equalities only" : "quadratic program";
+  }
+  if (!p.manifolds.empty()) return "problem on a manifold";
+  const bool sets = std::any_of(p.cones.begin(), p.cones.end(), [](const ConeRows& r) { return r.set; });
+  const std::string smooth = objective.smooth ? "" : "nonsmooth ";
+  if (!constrained) {
+    const bool convex = objective.convex;
+    return (convex ? "convex " : "") + smooth + (sets || !p.rows_whole ? "problem over sets" : "unconstrained problem");
+  }
+  const bool linear = std::all_of(p.classes.begin() + 1, p.classes.end(), [](const Classified& c) {
+    return c.curvature.degree <= Degree::kAffine;
+  });
+  if (linear && p.rows_whole) return (objective.convex ? "convex " : "nonlinear ") + smooth + "program with linear constraints";
+  return smooth + "nonlinear program";
+}
+
+}  // namespace amo::compiler

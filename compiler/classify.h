@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef AMO_COMPILER_CLASSIFY_H_
+#define AMO_COMPILER_CLASSIFY_H_
+
+#include <string>
+#include <vector>
+
+#include "compiler/build.h"
+#include "compiler/curvature.h"
+
+// What kind of problem a program is, by its objective and by the sides of its constraints.
+namespace amo::compiler {
+
+// The curvature of an output of `function` in the variables, and the source expression that makes it what it is (an
+// empty span where nothing does).
+Classified ClassOfOutput(const Program& program, const Function& function, std::size_t output, std::string name);
+
+// "linear program", "quadratic program", "convex program", "nonlinear program", "unconstrained problem", … ; "" where
+// nothing is minimized. Quadratic says nothing about the sign of the form: see Program::classes.
+std::string ProblemClass(const Program& program);
+
+// The objective is at most quadratic and `cones` are all that is demanded.
+bool IsQuadraticProgram(const Program& program);
+
+}  // namespace amo::compiler
+
+#endif  // AMO_COMPILER_CLASSIFY_H_

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear and convex quadratic programs, exactly: qp.h on the problem's matrices.
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+
+#include "compiler/check.h"
+#include "runtime/quadratic.h"
+#include "runtime/solver.h"
+
+namespace amo::runtime {
+namespace {
+
+at::Tensor ToTensor(const Matrix& m, at::ScalarType dtype) {
+  at::Tensor t = at::empty({m.rows(), m.cols()}, at::TensorOptions(at::kDouble));
+  std::copy(m.data(), m.data() + m.size(), t.mutable_data_ptr<double>());
+  return t.to(dtype);
+}
+
+SolveStatus StatusOf(QpStatus status) {
+  switch (status) {
+    case QpStatus::kSolved: return SolveStatus::kSolved;
+    case QpStatus::kStepLimit: return SolveStatus::kStepLimit;
+    case QpStatus::kInfeasible: return SolveStatus::kInfeasible;
+    case QpStatus::kUnbounded: return SolveStatus::kUnbounded;
+    case QpStatus::kNotFinite: return SolveStatus::kNotFinite;
+  }
+  return SolveStatus::kStepLimit;
+}
+
+}  // namespace
+
+SolveSummary QuadraticProgram(const Instances& instances, const at::Tensor& start, const SolveOptions& options) {
+  const c10::NoGradGuard no_grad;
+  const Problem& p = instances.problem();
+  const std::int64_t batch = instances.batch();
+  AMO_CHECK(IsQuadraticProgram(p));
+  const FactorList factors = SolveFactors(p, instances.values(), batch);
+  const bool convex = std::all_of(factors.begin(), factors.end(), [](const auto& f) { return f->convex; });
+  if (!convex) return ProjectedGradient(instances, start, options);
+  const QuadraticTerms terms = TermsOf(p, instances.values(), batch);
+  QpOptions qp;
+  qp.tolerance = std::min(options.tolerance, 1e-7);
+  const QpSolutions s = SolveAll(factors, terms.q, terms.b, Matrix(), qp);
+  SolveSummary summary;
+  summary.y = ToTensor(s.y, p.dtype);
+  summary.objective = instances.Value(summary.y);
+  summary.iterations = s.iterations;
+  for (const QpStatus status : s.status) summary.status.push_back(StatusOf(status));
+  Matrix residual(batch, 1);
+  for (std::int64_t i = 0; i < batch; ++i) {
+    const QpFactors& f = *factors[factors.size() == 1 ? 0 : static_cast<std::size_t>(i)];
+    const Eigen::RowVectorXd dual = s.y.row(i) * f.P + terms.q.row(i) + s.multipliers.row(i) * f.A;
+    const Eigen::RowVectorXd rows = s.y.row(i) * f.A.transpose() + terms.b.row(i);
+    double worst = dual.size() ? dual.cwiseAbs().maxCoeff() : 0;
+    std::int64_t at = 0;
+    for (const compiler::ConeRows& c : p.program.cones) {
+      for (std::int64_t k = 0; k < c.count; ++k, ++at)
+        worst = std::max(worst, c.cone == compiler::Cone::kZero ? std::abs(rows[at]) : rows[at]);
+    }
+    residual(i, 0) = worst;
+  }
+  summary.residual = ToTensor(residual, p.dtype).flatten();
+  summary.multipliers = ToTensor(s.multipliers, p.dtype);
+  summary.certificates = ToTensor(s.certificates, p.dtype);
+  summary.directions = ToTensor(s.directions, p.dtype);
+  return summary;
+}
+
+}  // namespace amo::runtime
