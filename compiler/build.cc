@@ -50,8 +50,9 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
   const auto refuse = [&](lang::Span at, const std::string& what) {
     diagnostics.Error(lang::Code::kUnsupported, at, fmt::format("{} cannot be compiled yet", what));
   };
+  const bool predicts = !p.solve || p.model || !p.train.empty();
   for (const lang::Constraint* c : p.constraints) {
-    if (IsKept(program, c->name.text)) continue;
+    if (!predicts || IsKept(program, c->name.text)) continue;
     diagnostics.Warning(
         lang::Code::kUnsupported, c->span,
         fmt::format("predictions are trained to keep the constraint `{}`, without a guarantee", c->name.text));

@@ -102,6 +102,7 @@ struct ConeRows {
   Cone cone = Cone::kNegative;
   std::int64_t count = 0;
   std::string output;  // of Program::sides
+  bool affine = false;
 };
 
 // What the objective, or one comparison of a constraint, is as a function of the variables.
@@ -128,14 +129,15 @@ struct Program {
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
   std::vector<std::string> kept;            // constraints that `project` keeps
-  std::vector<std::string> projected;       // those that the projection onto `cones`, all of them at once, keeps
+  std::vector<std::string> projected;       // those that the projection onto the affine ones of `cones`, all at once, keeps
   // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier /
   // penalty, from their cones; and what the multipliers become (the augmented Lagrangian: Hestenes 1969, Powell 1969;
   // for cones Shapiro, Sun 2004). Inputs beside the objective's: "multiplier/NAME" real[amounts] and "penalty", per
   // instance.
   std::optional<Function> lagrangian;       // → "lagrangian"
   std::optional<Function> multipliers;      // → "multiplier/NAME" for each of them
-  std::optional<Function> sides;            // → each of `cones`, flat, in their order: affine in the variables
+  std::optional<Function> sides;            // → each of `cones`, flat, in their order
+  std::optional<Function> affine;           // the same of those that are affine in the variables
   std::vector<ConeRows> cones;
   std::vector<Classified> classes;          // the objective, then the comparisons of all constraints
   bool rows_whole = false;                  // `cones` are all that constraints and sets demand

@@ -142,45 +142,43 @@ namespace {
 // More rows or variables than this are not worth dense matrices.
 constexpr std::int64_t kMostRows = 4000, kMostVariables = 2000;
 
-// Where the outputs of `sides` that are no affine function of the variables are, they and their constraint go.
-void KeepAffine(Program& program) {
-  Function& f = *program.sides;
-  std::vector<std::string> curved;
+// Classes of all rows, and the function of those that are affine.
+void ClassifyRows(Program& program) {
+  Function affine = *program.sides;
+  affine.name = "rows", affine.outputs.clear();
   for (std::size_t k = 0; k < program.cones.size(); ++k) {
-    Classified c = ClassOfOutput(program, f, k, program.cones[k].name);
-    if (c.curvature.degree > Degree::kAffine) curved.push_back(c.name);
+    Classified c = ClassOfOutput(program, *program.sides, k, program.cones[k].name);
+    program.cones[k].affine = c.curvature.degree <= Degree::kAffine;
+    if (program.cones[k].affine) affine.outputs.push_back(program.sides->outputs[k]);
     if (!program.cones[k].set) program.classes.push_back(std::move(c));
   }
-  if (curved.empty()) return;
-  program.rows_whole = false;
-  std::vector<ConeRows> cones;
-  std::vector<Output> outputs;
-  for (std::size_t k = 0; k < program.cones.size(); ++k) {
-    const ConeRows& rows = program.cones[k];
-    if (!rows.set && std::count(curved.begin(), curved.end(), rows.name)) continue;
-    cones.push_back(rows);
-    outputs.push_back(f.outputs[k]);
-  }
-  program.cones = std::move(cones);
-  f.outputs = std::move(outputs);
-  f = Simplify(f);
+  if (!affine.outputs.empty()) program.affine = Simplify(affine);
 }
 
 // Whether a prediction can be projected onto the rows: they ask for nothing that is hidden from it, they are all that
 // the variables' sets demand, and a constraint among them is not kept already.
 void ChooseProjected(Program& program, bool sets_are_rows) {
   std::int64_t rows = 0, variables = 0;
-  for (const ConeRows& r : program.cones) rows += r.count;
+  for (const ConeRows& r : program.cones) if (r.affine) rows += r.count;
   for (const Named& v : program.variables) variables += Count(v.type.shape);
   if (!sets_are_rows || rows > kMostRows || variables > kMostVariables) return;
-  for (const Input& in : program.sides->inputs) {
+  for (const Input& in : program.affine->inputs) {
     const auto is = [&](const Named& n) { return n.name == in.name; };
     for (const auto* list : {&program.hidden, &program.parameters})
       if (std::any_of(list->begin(), list->end(), is)) return;
-    if (in.name.starts_with("weight/")) return;
+    if (in.name.starts_with("weight/") || in.name.starts_with("draw/") || in.name.starts_with("row/")) return;
   }
+  const auto moves = [&](const std::string& name) {  // else no projection can keep it
+    bool some = false, all = true;
+    for (std::size_t k = 1; k < program.classes.size(); ++k) {
+      if (program.classes[k].name != name) continue;
+      some = some || program.classes[k].curvature.degree == Degree::kAffine;
+      all = all && program.classes[k].curvature.degree <= Degree::kAffine;
+    }
+    return some && all;
+  };
   for (const ConeRows& r : program.cones) {
-    const bool known = r.set || std::count(program.kept.begin(), program.kept.end(), r.name) ||
+    const bool known = r.set || !moves(r.name) || std::count(program.kept.begin(), program.kept.end(), r.name) ||
                        std::count(program.projected.begin(), program.projected.end(), r.name);
     if (!known) program.projected.push_back(r.name);
   }
@@ -191,7 +189,7 @@ void ChooseProjected(Program& program, bool sets_are_rows) {
 void BuildRows(Parts& parts, const lang::Program& source) {
   Program& program = parts.program;
   bool sets_are_rows = true;
-  if (program.objective) program.classes.push_back(ClassOfOutput(program, *program.objective, 0, ""));
+  program.classes.push_back(program.objective ? ClassOfOutput(program, *program.objective, 0, "") : Classified{});
   program.rows_whole = !program.variables.empty();
   lang::Diagnostics muted;  // what is refused here was reported when the constraint itself was built
   Parts aside{parts.problem, parts.tables, parts.program, muted};
@@ -234,8 +232,8 @@ void BuildRows(Parts& parts, const lang::Program& source) {
   if (!program.sides) program.cones.clear();
   program.rows_whole = program.rows_whole && sets_are_rows && program.sides;
   if (program.cones.empty()) return program.sides.reset();
-  KeepAffine(program);
-  if (!program.cones.empty()) ChooseProjected(program, sets_are_rows);
+  ClassifyRows(program);
+  if (program.affine) ChooseProjected(program, sets_are_rows);
 }
 
 }  // namespace amo::compiler

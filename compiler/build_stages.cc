@@ -34,6 +34,8 @@ const std::vector<Known> kRefinements = {
     {"riemannian_gradient", {"steps", "tol"}},
     {"qp", {"steps", "tol"}},
     {"admm", {"steps", "tol"}},
+    {"interior_point", {"steps", "tol"}},
+    {"newton", {"steps", "tol"}},
 };
 
 Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
@@ -48,6 +50,12 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
     s.Refuse(lang::Code::kUnsupported, e.span,
              fmt::format("`{}` solves linear and quadratic programs; this is a {}", name, kind),
              "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
+  }
+  if ((name == "interior_point" || name == "newton") && !IsSmooth(s.program)) {
+    s.Refuse(lang::Code::kUnsupported, e.span,
+             fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; this is a {}",
+                         name, ProblemClass(s.program)),
+             "`amo explain` says which part has a kink");
   }
   if (name == "iterate" && s.problem.updates.empty()) s.Unsupported(e.span, "`iterate` without an `update`");
   Refinement r{name, {}, e.span};

@@ -17,7 +17,14 @@ bool IsQuadraticProgram(const Program& p) {
   const bool real =
       std::all_of(p.variables.begin(), p.variables.end(), [](const Named& v) { return v.type.elem == Elem::kReal; });
   return p.objective && !p.classes.empty() && p.classes[0].curvature.degree <= Degree::kQuadratic && p.rows_whole &&
-         real && p.manifolds.empty();
+         real && p.manifolds.empty() &&
+         std::all_of(p.cones.begin(), p.cones.end(), [](const ConeRows& r) { return r.affine; });
+}
+
+bool IsSmooth(const Program& p) {
+  return p.objective && !p.variables.empty() && !p.classes.empty() && p.rows_whole && p.manifolds.empty() &&
+         std::all_of(p.classes.begin(), p.classes.end(), [](const Classified& c) { return c.curvature.smooth; }) &&
+         std::all_of(p.variables.begin(), p.variables.end(), [](const Named& v) { return v.type.elem == Elem::kReal; });
 }
 
 std::string ProblemClass(const Program& p) {

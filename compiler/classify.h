@@ -22,6 +22,9 @@ std::string ProblemClass(const Program& program);
 // The objective is at most quadratic and `cones` are all that is demanded.
 bool IsQuadraticProgram(const Program& program);
 
+// Objective and all rows are smooth, and the rows are all that is demanded: second-order methods apply.
+bool IsSmooth(const Program& program);
+
 }  // namespace amo::compiler
 
 #endif  // AMO_COMPILER_CLASSIFY_H_

@@ -32,6 +32,7 @@ struct Table {
 enum class Split : std::uint8_t { kTrain, kValidation, kTest, kAll };
 
 struct QuadraticState;  // quadratic.h
+struct NlpState;        // nlp_functions.h
 
 struct Problem {
   compiler::Program program;
@@ -42,6 +43,7 @@ struct Problem {
   std::shared_ptr<const KernelObjective> lagrangian;  // the same of Program::lagrangian
   std::shared_ptr<FunctionKernels> kernels;       // of the other functions, made at their first use
   std::shared_ptr<QuadraticState> quadratic;      // linear rows and a quadratic objective, as matrices
+  std::shared_ptr<NlpState> nlp;                  // the whole as a nonlinear program of one flat variable
 
   std::int64_t VariableSize() const;    // the entries of all variables of one instance
 };

@@ -48,20 +48,43 @@ bool QpNewton::SolveActive(double slack) {
   next_.setZero();
   if (a == 0) return true;
   auto block = system_.topLeftCorner(a, a);
-  auto right = right_.head(a);
   for (Eigen::Index j = 0; j < a; ++j) {
     const Eigen::Index row = active_[static_cast<std::size_t>(j)];
     const double* from = f_.D.data() + row * k_;
     for (Eigen::Index i = j; i < a; ++i) block(i, j) = from[active_[static_cast<std::size_t>(i)]];
     block(j, j) += slack;
-    const double bound = side_[static_cast<std::size_t>(row)] > 0 ? upper[row] : lower[row];
-    right[j] = -shifted_[row] - bound + slack * center_[row];
   }
   Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> llt(block);
   if (llt.info() != Eigen::Success) return false;
-  llt.solveInPlace(right);
-  for (Eigen::Index j = 0; j < a; ++j) next_[active_[static_cast<std::size_t>(j)]] = right[j];
+  SolveFactored(slack);
   return next_.allFinite();
+}
+
+// The same with the factor of the last call.
+void QpNewton::SolveFactored(double slack) {
+  const auto a = static_cast<Eigen::Index>(active_.size());
+  auto block = system_.topLeftCorner(a, a);
+  auto right = right_.head(a);
+  for (Eigen::Index j = 0; j < a; ++j) {
+    const Eigen::Index row = active_[static_cast<std::size_t>(j)];
+    const double bound = side_[static_cast<std::size_t>(row)] > 0 ? upper[row] : lower[row];
+    right[j] = -shifted_[row] - bound + slack * center_[row];
+  }
+  block.template triangularView<Eigen::Lower>().solveInPlace(right);
+  block.template triangularView<Eigen::Lower>().adjoint().solveInPlace(right);
+  for (Eigen::Index j = 0; j < a; ++j) next_[active_[static_cast<std::size_t>(j)]] = right[j];
+}
+
+// Another round around the multipliers, with the rows that are active: it takes what the slack has left of violations.
+void QpNewton::Polish(double slack) {
+  if (active_.empty()) return;
+  center_ = lambda;
+  next_.setZero();
+  SolveFactored(slack);
+  for (Eigen::Index i = 0; i < k_; ++i) {
+    const double sign = side_[static_cast<std::size_t>(i)];
+    lambda[i] = lower[i] == upper[i] ? next_[i] : sign * std::max(sign * next_[i], 0.0);
+  }
 }
 
 // The root of the derivative along rows_ + t (full_rows - rows_), which rises and bends where a row meets a side.
@@ -221,7 +244,10 @@ QpStatus QpNewton::Run(const QpOptions& o) {
     side_[static_cast<std::size_t>(i)] = lower[i] == upper[i] || start[i] > 0 ? 1 : start[i] < 0 ? -1 : 0;
   }
   const bool plain = f_.proximal == 0 && Minimize(kFirstSlack, false, kFirstSteps);
-  if (plain && Holds(kFirstSlack, o.tolerance)) return QpStatus::kSolved;
+  if (plain && Holds(kFirstSlack, o.tolerance)) {
+    Polish(kFirstSlack);
+    return QpStatus::kSolved;
+  }
   return Proximal(o);
 }
 

@@ -29,6 +29,8 @@ class QpNewton {
   // ends at its minimum. `search`: steps are shortened to the least value along them.
   bool Minimize(double slack, bool search, int limit);
   bool SolveActive(double slack);
+  void SolveFactored(double slack);
+  void Polish(double slack);
   double StepLength(double slack, const Vector& full, const Vector& full_rows);
   void Rows(const Vector& mu, Vector& rows) const;  // Cz
   bool Holds(double slack, double tolerance) const;

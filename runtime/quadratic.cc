@@ -78,18 +78,18 @@ Values AtZero(const Problem& p, const Values& values, std::int64_t batch) {
 
 // [B, rows]: the sides at zero.
 at::Tensor Offsets(const Problem& p, const Values& values, std::int64_t batch) {
-  if (p.program.cones.empty()) return at::zeros({batch, 0}, at::TensorOptions(p.dtype));
-  const Values sides = Evaluate(p, *p.program.sides, AtZero(p, values, batch));
+  if (!p.program.affine) return at::zeros({batch, 0}, at::TensorOptions(p.dtype));
+  const Values sides = Evaluate(p, *p.program.affine, AtZero(p, values, batch));
   std::vector<at::Tensor> parts;
   for (const compiler::ConeRows& rows : p.program.cones)
-    parts.push_back(AlongBatch(sides.at(rows.output), {rows.count}, batch));
+    if (rows.affine) parts.push_back(AlongBatch(sides.at(rows.output), {rows.count}, batch));
   return at::cat(parts, 1);
 }
 
 std::vector<char> EqualRows(const compiler::Program& p) {
   std::vector<char> equal;
   for (const compiler::ConeRows& rows : p.cones)
-    equal.insert(equal.end(), static_cast<std::size_t>(rows.count), rows.cone == compiler::Cone::kZero);
+    if (rows.affine) equal.insert(equal.end(), static_cast<std::size_t>(rows.count), rows.cone == compiler::Cone::kZero);
   return equal;
 }
 
@@ -152,7 +152,7 @@ struct Nearest : torch::autograd::Function<Nearest> {
 
 std::shared_ptr<QuadraticState> MakeQuadraticState(const compiler::Program& p) {
   auto s = std::make_shared<QuadraticState>();
-  if (p.sides && !p.cones.empty()) s->rows = compiler::Simplify(compiler::Jvp(*p.sides, Variables(p, *p.sides)));
+  if (p.affine) s->rows = compiler::Simplify(compiler::Jvp(*p.affine, Variables(p, *p.affine)));
   if (!compiler::IsQuadraticProgram(p)) return s;
   const std::vector<int> wrt = Variables(p, *p.objective);
   s->gradient = Only(p, compiler::Gradient(*p.objective, wrt), "d/");
@@ -205,6 +205,7 @@ QpSolutions SolveAll(const FactorList& factors, const Matrix& q, const Matrix& b
 }
 
 at::Tensor ProjectOntoRows(const Problem& p, const Values& values, const at::Tensor& y) {
+  if (y.size(0) == 0) return y;
   auto holder = c10::make_intrusive<Holder>();
   holder->factors = Factors(p, values, y.size(0), false);
   return Nearest::apply(holder, y, Offsets(p, values, y.size(0)));

@@ -38,6 +38,7 @@ SolveSummary QuadraticProgram(const Instances& instances, const at::Tensor& star
   const Problem& p = instances.problem();
   const std::int64_t batch = instances.batch();
   AMO_CHECK(IsQuadraticProgram(p));
+  if (batch == 0) return ProjectedGradient(instances, start, options);
   const FactorList factors = SolveFactors(p, instances.values(), batch);
   const bool convex = std::all_of(factors.begin(), factors.end(), [](const auto& f) { return f->convex; });
   if (!convex) return ProjectedGradient(instances, start, options);

@@ -15,17 +15,21 @@
 #include <fmt/format.h>
 
 #include "compiler/check.h"
+#include "compiler/classify.h"
 #include "runtime/augmented_lagrangian.h"
 #include "runtime/quadratic.h"
 
 namespace amo::runtime {
 namespace {
 
+constexpr std::int64_t kMostDense = 500;  // variables of one instance for dense second derivatives
+
 // The methods that run, in order: those written, else one that fits the sets.
 std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   const compiler::Program& p = problem.program;
   if (p.solve.written) return p.solve.refinements;
   if (IsQuadraticProgram(problem)) return {{"qp", {}, {}}};
+  if (p.lagrangian && compiler::IsSmooth(p) && problem.VariableSize() <= kMostDense) return {{"interior_point", {}, {}}};
   const bool free =
       (!p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
         const compiler::Node& n = p.project->node(o.value);
@@ -88,7 +92,7 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
     options.seed = o.seed;
     if (o.tolerance > 0) options.tolerance = o.tolerance;
     if (!method) done = Iterate(instances, done.y, options);
-    else if (problem.program.lagrangian) done = AugmentedLagrangian(instances, done.y, *method, options);
+    else if (problem.program.lagrangian && !method->smooth) done = AugmentedLagrangian(instances, done.y, *method, options);
     else done = method->run(instances, done.y, options);
     for (std::size_t i = 0; i < iterations.size(); ++i) iterations[i] += done.iterations[i];
   }
@@ -107,7 +111,10 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
 std::string ReferenceName(const Problem& problem) {
   std::string name;
   for (const compiler::Refinement& r : MethodsOf(problem)) name += (name.empty() ? "" : ", then ") + r.name;
-  if (!name.empty() && problem.program.lagrangian) name = "augmented lagrangian with " + name;
+  const std::vector<compiler::Refinement> methods = MethodsOf(problem);
+  const MethodRow* first = methods.empty() ? nullptr : FindMethod(methods[0].name);
+  const bool wrapped = first && !first->smooth;
+  if (wrapped && problem.program.lagrangian) name = "augmented lagrangian with " + name;
   return name.empty() ? "the file's own answer" : name;
 }
 
@@ -115,7 +122,7 @@ ReferenceSummary SolveReference(const Problem& problem, const Values& values, st
                                 const ReferenceOptions& options, const Values* start) {
   const c10::NoGradGuard no_grad;
   ReferenceSummary all;
-  std::vector<at::Tensor> y, objective, residual;
+  std::vector<at::Tensor> y, objective, residual, multipliers, certificates, directions;
   const Instances whole(problem, values, batch);
   for (std::int64_t from = 0; from < batch || from == 0; from += options.chunk) {
     const std::int64_t count = std::min(options.chunk, batch - from);
@@ -127,10 +134,18 @@ ReferenceSummary SolveReference(const Problem& problem, const Values& values, st
     y.push_back(s.y), objective.push_back(s.objective), residual.push_back(s.residual);
     all.status.insert(all.status.end(), s.status.begin(), s.status.end());
     all.iterations.insert(all.iterations.end(), s.iterations.begin(), s.iterations.end());
+    for (const auto& [from_chunk, list] : {std::pair{&s.multipliers, &multipliers},
+                                           std::pair{&s.certificates, &certificates},
+                                           std::pair{&s.directions, &directions}}) {
+      if (from_chunk->defined()) list->push_back(*from_chunk);
+    }
     if (options.progress) options.progress(from + count);
     if (batch == 0) break;
   }
   all.variables = whole.Split(at::cat(y, 0));
+  if (!multipliers.empty()) all.multipliers = at::cat(multipliers, 0);
+  if (!certificates.empty()) all.certificates = at::cat(certificates, 0);
+  if (!directions.empty()) all.directions = at::cat(directions, 0);
   all.objective = at::cat(objective, 0), all.residual = at::cat(residual, 0);
   return all;
 }

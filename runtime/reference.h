@@ -24,6 +24,7 @@ struct ReferenceSummary {
   at::Tensor objective, residual;      // [B]
   std::vector<SolveStatus> status;
   std::vector<std::int64_t> iterations;
+  at::Tensor multipliers = {}, certificates = {}, directions = {};  // see SolveSummary; undefined where none knows them
 };
 
 // The methods in words: "zeros, then lbfgs".

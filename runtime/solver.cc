@@ -15,8 +15,10 @@ constexpr std::array kMethods = {
     MethodRow{"riemannian_gradient", RiemannianGradient},
     MethodRow{"adam", Adam},
     MethodRow{"gradient", GradientDescent},
-    MethodRow{"qp", QuadraticProgram},
-    MethodRow{"admm", QuadraticProgram},
+    MethodRow{"qp", QuadraticProgram, true},
+    MethodRow{"admm", QuadraticProgram, true},
+    MethodRow{"interior_point", InteriorPoint, false, true},
+    MethodRow{"newton", InteriorPoint, false, true},
 };
 
 }  // namespace

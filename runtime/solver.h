@@ -56,12 +56,15 @@ SolveSummary ProjectedGradient(const Instances&, const at::Tensor& start, const 
 SolveSummary Lbfgs(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary RiemannianGradient(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary Adam(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary InteriorPoint(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary QuadraticProgram(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary GradientDescent(const Instances&, const at::Tensor& start, const SolveOptions&);
 
 struct MethodRow {
   std::string_view name;                   // as written after `then`
   Method run;
+  bool quadratic = false;                  // only for linear and quadratic programs
+  bool smooth = false;                     // only for smooth programs: see compiler::IsSmooth
 };
 std::span<const MethodRow> Methods();
 const MethodRow* FindMethod(std::string_view name);  // null: there is none

@@ -79,7 +79,7 @@ class Eval(Trained):
     def test_text(self):
         text = self.expect(OK, "eval", "box.amoz", "-n", "20", "--threads", "1").stdout
         for part in [r"^20 test instances, 1 thread\n", r"\n  gap to the solver +[0-9.e+-]+ ", r"\n  residual, model ",
-                     r"\n  violation cap, model ", r"solver +projected_gradient: 20 solved",
+                     r"\n  violation cap, model ", r"solver +qp: 20 solved",
                      r"\n  time per instance, warm ",
                      r"\n  reports\n    err +[0-9.e-]+\n    half +0\.5\n$"]:
             self.assertRegex(text, part)
@@ -148,7 +148,7 @@ class Answers(Trained):
 
     def test_solve(self):
         text = self.expect(OK, "solve", "box.amo", "--context", self.good, "-o", "s.npz").stdout
-        self.assertRegex(text, r"^2 instances by projected_gradient, .*\n  solved +2\n  iterations ")
+        self.assertRegex(text, r"^2 instances by qp, .*\n  solved +2\n  iterations ")
         found = read_npz(self.path("s.npz"))
         self.assertEqual(list(found), ["y", "objective", "residual", "violation_cap", "status", "iterations"])
         self.assertEqual(found["status"], ((2,), [0, 0]))
@@ -176,7 +176,7 @@ class Answers(Trained):
         y = read_npy(content(self.path("y.npy")))[1]
         self.assertNotEqual(y[0], 0.5)
         self.assertAlmostEqual(y[2], 4 * y[0], places=6)
-        self.expect(OK, "solve", "learns.amoz", "-n", "3", out="3 instances by lbfgs")
+        self.expect(OK, "solve", "learns.amoz", "-n", "3", out="3 instances by qp")
         self.expect(USAGE, "solve", "learns.amoz", "--set", "n=4", err="go to `amo train`")
         self.expect(FILES, "solve", "none.amoz", err="none.amoz")
 

@@ -248,74 +248,76 @@ TEST(Plan, WhichConstraintsAreKept) {
       "network net(v : real[n]) -> real[n] = mlp(hidden = [4])\nfunction f(v : real[n]) -> real[n] = v .* U\n"
       "set own(r : real)\n  project v = clamp(v, -r, r)\n";
   const std::string tail = "minimize sum(i in n: w[i] + z[i]) + sum(Y)\nsubject to\n  c";
+  enum class How : std::uint8_t { kBound, kProjected, kOpen };  // by the projection of one variable, of all rows, not
   const struct {
     const char* set;
     const char* constraint;
-    bool kept;
+    How how;
   } kCases[] = {
-      {"", ": w <= 0.5", true},
-      {"", ": w >= -1", true},
-      {"", ": 0.5 >= w", true},
-      {"", ": -1 <= w", true},
-      {"", ": (w) <= top", true},
-      {"", ": -x <= w <= twice", true},
-      {"", ": x >= w >= -f(x)", true},
-      {"", ": w <= U + s", true},
-      {"", "[i in n]: w[i] <= x[i]", true},
-      {"", "[i in n]: -1 <= w[i] <= i", true},
-      {"", "[i in 0..n]: w[i] <= sum(j in n: U[j] * x[i])", true},
-      {"", ": Y <= 1", true},
-      {"", "[i in n, j in m]: Y[i, j] <= i + 2 * j", true},
-      {"", "[j in m, i in n]: 0 <= Y[i, j] <= x[i] + j", true},
-      {" in box(-1, 1)", ": w <= x", true},
-      {" in box(-1, x)", ": w <= U", true},
-      {" in nonnegative", ": w <= x", true},
-      {" in ballinf(2)", ": w <= x", true},
-      {" in simplex", ": w <= 0.5", true},
-      {" in simplex", ": 0.1 <= w <= x", true},
-      {" in simplex", "[i in n]: w[i] <= top[i]", true},
-      {" in capped_simplex(2)", ": w >= 0.25", true},
-      {" in bounded_simplex(0, x, 2)", ": w <= 0.75", true},
+      {"", ": w <= 0.5", How::kBound},
+      {"", ": w >= -1", How::kBound},
+      {"", ": 0.5 >= w", How::kBound},
+      {"", ": -1 <= w", How::kBound},
+      {"", ": (w) <= top", How::kBound},
+      {"", ": -x <= w <= twice", How::kBound},
+      {"", ": x >= w >= -f(x)", How::kBound},
+      {"", ": w <= U + s", How::kBound},
+      {"", "[i in n]: w[i] <= x[i]", How::kBound},
+      {"", "[i in n]: -1 <= w[i] <= i", How::kBound},
+      {"", "[i in 0..n]: w[i] <= sum(j in n: U[j] * x[i])", How::kBound},
+      {"", ": Y <= 1", How::kBound},
+      {"", "[i in n, j in m]: Y[i, j] <= i + 2 * j", How::kBound},
+      {"", "[j in m, i in n]: 0 <= Y[i, j] <= x[i] + j", How::kBound},
+      {" in box(-1, 1)", ": w <= x", How::kBound},
+      {" in box(-1, x)", ": w <= U", How::kBound},
+      {" in nonnegative", ": w <= x", How::kBound},
+      {" in ballinf(2)", ": w <= x", How::kBound},
+      {" in simplex", ": w <= 0.5", How::kBound},
+      {" in simplex", ": 0.1 <= w <= x", How::kBound},
+      {" in simplex", "[i in n]: w[i] <= top[i]", How::kBound},
+      {" in capped_simplex(2)", ": w >= 0.25", How::kBound},
+      {" in bounded_simplex(0, x, 2)", ": w <= 0.75", How::kBound},
       // What is known later, or hidden.
-      {"", ": w <= h", false},
-      {"", ": w <= unseen", false},
-      {"", ": w <= e", false},
-      {"", ": w <= z", false},
-      {"", ": w <= 2 * w - 1", false},
-      {"", ": w <= net(x)", false},
-      {"", ": 0 <= w <= z", false},
+      {"", ": w <= h", How::kOpen},
+      {"", ": w <= unseen", How::kOpen},
+      {"", ": w <= e", How::kOpen},
+      {"", ": w <= z", How::kProjected},
+      {"", ": w <= 2 * w - 1", How::kProjected},
+      {"", ": w <= net(x)", How::kOpen},
+      {"", ": 0 <= w <= z", How::kProjected},
       // Not entry by entry, or not exactly the variable.
-      {"", ": 2 * w <= 1", false},
-      {"", ": sum(w) <= 1", false},
-      {"", ": w[0] <= 1", false},
-      {"", ": w == 1", false},
-      {"", ": U <= x", false},
-      {"", ": w in box(0, 1)", false},
-      {"", "[i in n if i > 1]: w[i] <= 1", false},
-      {"", "[i in m]: w[i] <= 1", false},
-      {"", "[i in 1..n]: w[i] <= 1", false},
-      {"", "[i in m]: w[i + 1] <= 1", false},
-      {"", "[i in n]: w <= x[i]", false},
-      {"", "[i in m]: Y[i, i] <= 1", false},
-      {"", "[w in n]: w <= 3", false},
+      {"", ": 2 * w <= 1", How::kProjected},
+      {"", ": sum(w) <= 1", How::kProjected},
+      {"", ": w[0] <= 1", How::kProjected},
+      {"", ": w == 1", How::kProjected},
+      {"", ": U <= x", How::kOpen},
+      {"", ": w in box(0, 1)", How::kProjected},
+      {"", "[i in n if i > 1]: w[i] <= 1", How::kProjected},
+      {"", "[i in m]: w[i] <= 1", How::kProjected},
+      {"", "[i in 1..n]: w[i] <= 1", How::kProjected},
+      {"", "[i in m]: w[i + 1] <= 1", How::kProjected},
+      {"", "[i in n]: w <= x[i]", How::kProjected},
+      {"", "[i in m]: Y[i, i] <= 1", How::kProjected},
+      {"", "[w in n]: w <= 3", How::kOpen},
       // Sets that take no bounds.
-      {" in ball(2)", ": w <= 0.5", false},
-      {" in sphere", ": w <= 0.5", false},
-      {" in own(1)", ": w <= 0.5", false},
+      {" in ball(2)", ": w <= 0.5", How::kOpen},
+      {" in sphere", ": w <= 0.5", How::kOpen},
+      {" in own(1)", ": w <= 0.5", How::kOpen},
   };
   for (const auto& c : kCases) {
     const std::string variables = std::string("variable w : real[n]") + c.set +
                                   "\nvariable z : real[n]\nvariable Y : real[n, m]\n";
     const Built built(head + variables + tail + c.constraint + "\n");
     EXPECT_EQ(built.Errors(), "") << c.set << c.constraint;
-    EXPECT_EQ(built.program.kept, c.kept ? std::vector<std::string>{"c"} : std::vector<std::string>{})
-        << c.set << c.constraint;
+    const std::vector<std::string> mine{"c"}, none;
+    EXPECT_EQ(built.program.kept, c.how == How::kBound ? mine : none) << c.set << c.constraint;
+    EXPECT_EQ(built.program.projected, c.how == How::kProjected ? mine : none) << c.set << c.constraint;
     EXPECT_EQ(built.program.constraints.size(), 1u) << c.constraint;  // measured in any case
     const auto all = built.diagnostics.Sorted();
     const bool named = std::any_of(all.begin(), all.end(), [](const lang::Diagnostic& d) {
       return d.message.find("predictions are trained to keep the constraint `c`, without a guarantee") == 0;
     });
-    EXPECT_EQ(named, !c.kept) << c.constraint;
+    EXPECT_EQ(named, c.how == How::kOpen) << c.constraint;
   }
 }
 
@@ -506,8 +508,8 @@ TEST(Plan, GuaranteesAreToldInOrder) {
   const std::vector<Guarantee> all = Guarantees(built.problem, built.program);
   ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(all[0].name, "total");
-  EXPECT_FALSE(all[0].kept);
-  EXPECT_EQ(all[0].how, "penalized in training: no guarantee");
+  EXPECT_TRUE(all[0].kept);
+  EXPECT_EQ(all[0].how, "kept to rounding by the projection onto all linear constraints and sets at once");
   EXPECT_EQ(all[1].name, "cap");
   EXPECT_TRUE(all[1].kept);
   EXPECT_EQ(all[1].how, "kept by construction: part of the projection of `w`");

@@ -40,6 +40,13 @@ std::vector<std::string> Examples() {
 // The tables that examples name, as types: the test needs no data.
 compiler::Tables Types() {
   return {{"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
+          {"dc3_x.npy", {{"x", {Elem::kReal, {50}}}}},
+          {"dc3_qp.npz",
+           {{"q", {Elem::kReal, {}}},
+            {"p", {Elem::kReal, {}}},
+            {"A", {Elem::kReal, {100}}},
+            {"G", {Elem::kReal, {100}}},
+            {"h", {Elem::kReal, {}}}}},
           {"sphere8.npz", {{"z", {Elem::kReal, {4, 3}}}, {"alpha", {Elem::kReal, {4}}}}}};
 }
 
