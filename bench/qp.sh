@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # Times the solver of quadratic programs against ProxQP and OSQP on the 833 test instances of examples/dc3, one core.
 #   PEERS="proxqp osqp proxqp-warm"   the last one, from its previous result, may not end within its two minutes
-#   QP=PROGRAM   one that is built already (bazel-bin/bench/qp)
+#   SOLVE=PROGRAM   one that is built already (bazel-bin/bench/solve)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tools/env.sh
-program=${QP:-}
+program=${SOLVE:-}
 if [[ ! $program ]]; then
   tools/setup.sh torch
-  bazel build --config=opt //bench:qp
-  program=$(bazel info --config=opt bazel-bin 2> /dev/null)/bench/qp
+  bazel build --config=opt //bench:solve
+  program=$(bazel info --config=opt bazel-bin 2> /dev/null)/bench/solve
 fi
 [[ -e examples/dc3/dc3_x.npy ]] || python3 examples/dc3/make_data.py
 out=$(mktemp -d)

@@ -36,6 +36,7 @@ const std::vector<Known> kRefinements = {
     {"admm", {"steps", "tol"}},
     {"interior_point", {"steps", "tol"}},
     {"newton", {"steps", "tol"}},
+    {"ipopt", {"steps", "tol"}},
 };
 
 Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
@@ -51,7 +52,7 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
              fmt::format("`{}` solves linear and quadratic programs; this is a {}", name, kind),
              "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
   }
-  if ((name == "interior_point" || name == "newton") && !IsSmooth(s.program)) {
+  if ((name == "interior_point" || name == "newton" || name == "ipopt") && !IsSmooth(s.program)) {
     s.Refuse(lang::Code::kUnsupported, e.span,
              fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; this is a {}",
                          name, ProblemClass(s.program)),

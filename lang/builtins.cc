@@ -313,6 +313,7 @@ constexpr Builtin kBuiltins[] = {
     Refinement("proximal_gradient", kProximal),
     Refinement("admm", kAdmm),
     Refinement("qp", kCommon),
+    Refinement("ipopt", kCommon),
     Refinement("anderson", kAnderson, false),
     Refinement("ilqr", kNewton),
     Refinement("iterate", kCommon, false),

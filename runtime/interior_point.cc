@@ -135,6 +135,7 @@ class InteriorPointRun {
 
   void Start(const NlpFunctions::First& first, const double* jacobian, std::size_t k, State& s, Scratch& w) {
     s.row_scale = Vector::Ones(nlp_.m), s.scale = 1;
+    s.slack = Vector::Zero(nlp_.m), s.dual = Vector::Zero(nlp_.m), s.dy = Vector::Zero(nlp_.n);
     Take(first, k, s);
     // Rows without a limit: c = -inf.
     if (!std::isfinite(s.f) || !s.g.allFinite() || s.c.array().isNaN().any() || (s.c.array() == INFINITY).any())
@@ -147,7 +148,6 @@ class InteriorPointRun {
       if (largest > kScaleOver) s.row_scale[i] = kScaleOver / largest;
     }
     Take(first, k, s);
-    s.slack = Vector::Zero(nlp_.m), s.dual = Vector::Zero(nlp_.m);
     for (Eigen::Index i = 0; i < nlp_.m; ++i) {
       if (Equal(i) || std::isinf(s.c[i])) continue;
       s.slack[i] = std::max(-s.c[i], 1e-2);
@@ -330,7 +330,6 @@ class InteriorPointRun {
     summary.y = tensor(nlp_.n, [](const State& s) { return s.y; });
     summary.residual = tensor(1, [](const State& s) -> Vector { return Vector::Constant(1, s.residual); }).flatten();
     summary.multipliers = tensor(nlp_.m, [&](const State& s) -> Vector {
-      if (s.dual.size() == 0) return Vector::Zero(nlp_.m);
       return s.dual.cwiseProduct(s.row_scale) / s.scale;
     });
     for (const State& s : all_) summary.status.push_back(s.status), summary.iterations.push_back(s.iterations);

@@ -18,6 +18,7 @@ constexpr std::array kMethods = {
     MethodRow{"qp", QuadraticProgram, true},
     MethodRow{"admm", QuadraticProgram, true},
     MethodRow{"interior_point", InteriorPoint, false, true},
+    MethodRow{"ipopt", IpoptReference, false, true},
     MethodRow{"newton", InteriorPoint, false, true},
 };
 

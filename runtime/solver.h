@@ -57,6 +57,7 @@ SolveSummary Lbfgs(const Instances&, const at::Tensor& start, const SolveOptions
 SolveSummary RiemannianGradient(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary Adam(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary InteriorPoint(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary IpoptReference(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary QuadraticProgram(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary GradientDescent(const Instances&, const at::Tensor& start, const SolveOptions&);
 

@@ -12,7 +12,7 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 packages=(g++ python3 python3-pip bazel-bootstrap llvm-19-dev antlr4 libantlr4-runtime-dev libeigen3-dev
   libgtest-dev libfmt-dev nlohmann-json3-dev libcli11-dev libtbb-dev libzip-dev
-  libssl-dev bison)
+  libssl-dev bison coinor-libipopt-dev)
 
 say() { echo "amo: $*" >&2; }
 

@@ -125,7 +125,7 @@ TEST(Methods, TheTableIsComplete) {
     EXPECT_EQ(FindMethod(m.name), &m);
     EXPECT_TRUE(names.insert(m.name).second);
   }
-  EXPECT_EQ(names.size(), 9u);
+  EXPECT_EQ(names.size(), 10u);
   EXPECT_EQ(FindMethod("newtonian"), nullptr);
 }
 

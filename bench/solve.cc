@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the solver of a quadratic program on the test rows of its file, in one batch and one by one, and writes its
-// answers, so that peers solve the same instances (qp_peers.py).
+// Times the solver of a file on its test draws, in one batch and one by one, and writes its answers, so that peers solve
+// the same instances (qp_peers.py).
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 
@@ -31,12 +31,13 @@ double Seconds(std::chrono::steady_clock::time_point from) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string file, out, json;
+  std::string file, out, json, method;
   std::int64_t instances = 833;
   double seconds = 1;
-  CLI::App app("the solver of a quadratic program, timed");
+  CLI::App app("the solver of a program, timed");
   app.add_option("FILE", file)->required();
   app.add_option("--instances", instances);
+  app.add_option("--method", method, "over what the file says");
   app.add_option("--seconds", seconds, "for each figure");
   app.add_option("--answers", out, "contexts and answers (.npz)");
   app.add_option("--json", json);
@@ -50,6 +51,7 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "{} cannot be opened: {}\n", file, opened.error);
     return 1;
   }
+  if (!method.empty()) opened.built.solve.written = true, opened.built.solve.refinements = {{method, {}, {}}};
   const Result<Problem> problem = ProblemOf(opened);
   if (!problem.ok()) {
     fmt::print(stderr, "{}\n", problem.message());
@@ -80,11 +82,12 @@ int main(int argc, char** argv) {
   std::sort(batch.begin(), batch.end());
   std::sort(single.begin(), single.end());
   const auto solved = std::count(s.status.begin(), s.status.end(), SolveStatus::kSolved);
-  fmt::print("amo  batch {}: {:.2f} us an instance (median; minimum {:.2f}); one by one {:.2f} us ({:.2f}); {} solved\n",
-             instances, batch[batch.size() / 2] * 1e6, batch[0] * 1e6, single[single.size() / 2] * 1e6, single[0] * 1e6,
+  fmt::print("{}  batch {}: {:.2f} us an instance (median; minimum {:.2f}); one by one {:.2f} us ({:.2f}); {} solved\n",
+             ReferenceName(*problem), instances, batch[batch.size() / 2] * 1e6, batch[0] * 1e6, single[single.size() / 2] * 1e6, single[0] * 1e6,
              solved);
   if (!json.empty()) {
-    std::ofstream(json) << nlohmann::json{{"batch", batch[batch.size() / 2]}, {"single", single[single.size() / 2]}};
+    std::ofstream(json) << nlohmann::json{{"batch", batch[batch.size() / 2]}, {"single", single[single.size() / 2]},
+                                           {"unsolved", instances - solved}};
   }
   if (out.empty()) return 0;
   std::vector<Array> arrays;
