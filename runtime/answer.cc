@@ -11,7 +11,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "compiler/classify.h"
 #include "runtime/instances.h"
+#include "runtime/nlp_functions.h"
+#include "runtime/quadratic.h"
 #include "runtime/tensor_array.h"
 
 namespace amo::runtime {
@@ -79,8 +82,15 @@ Certificate Certify(const Problem& problem, const Values& values, std::int64_t b
     const at::Tensor y = instances.Join(values).contiguous();
     const Instances::Point point = instances(y);
     c.objective = point.value;
-    // With constraints that no projection keeps, first-order conditions need their multipliers.
-    if (!p.lagrangian) c.residual = instances.Residual(y, point.gradient);
+    if (IsQuadraticProgram(problem)) {
+      const QuadraticCertificate q = CertifyQuadratic(problem, values, y);
+      c.residual = q.residual;
+      if (q.gap.defined()) c.gap = q.gap;
+    } else if (!p.lagrangian) {
+      c.residual = instances.Residual(y, point.gradient);
+    } else if (compiler::IsSmooth(p)) {  // with the multipliers that a linearized projection finds
+      c.residual = LinearizedResidual(problem, values, y);
+    }
   }
   for (const compiler::Function& f : p.constraints) {
     if (!HasInputs(problem, f, values)) continue;

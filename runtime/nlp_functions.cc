@@ -3,6 +3,7 @@
 #include "runtime/nlp_functions.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <optional>
 
@@ -12,6 +13,7 @@
 #include <c10/core/GradMode.h>
 
 #include "compiler/check.h"
+#include "runtime/parallel.h"
 #include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
 
@@ -73,6 +75,28 @@ NlpFunctions::NlpFunctions(const Problem& problem) : problem_(problem), state_(*
     if (s.nlp.m > 0) s.jacobian = KernelOf(s.nlp.jacobian, problem.dtype);
     s.jacobian_colours = Whole(s.nlp.jacobian_colours), s.hessian_colours = Whole(s.nlp.hessian_colours);
   });
+}
+
+at::Tensor LinearizedResidual(const Problem& p, const Values& values, const at::Tensor& y) {
+  const NlpFunctions functions(p);
+  const compiler::Nlp& nlp = functions.nlp();
+  const std::int64_t batch = y.size(0);
+  at::Tensor out = at::empty({batch}, at::TensorOptions(at::kDouble));
+  if (batch == 0) return out.to(p.dtype);
+  const Matrix at = ToMatrix(y, {nlp.n}, batch);
+  const NlpFunctions::First first = functions.AtPoints(values, at);
+  const Matrix jacobians = functions.Jacobians(values, at);
+  ParallelFor(0, batch, 4, [&](std::int64_t begin, std::int64_t end) {
+    Matrix J;
+    for (std::int64_t i = begin; i < end; ++i) {
+      functions.Jacobian(jacobians.row(i).data(), J);
+      const QpFactors f(Matrix::Identity(nlp.n, nlp.n), J, nlp.equal);
+      const QpSolutions step = SolveQp(f, first.gradient.row(i), first.sides.row(i), Matrix());
+      const bool known = step.status[0] == QpStatus::kSolved;
+      out.mutable_data_ptr<double>()[i] = known && nlp.n > 0 ? step.y.cwiseAbs().maxCoeff() : known ? 0 : INFINITY;
+    }
+  });
+  return out.to(p.dtype);
 }
 
 const compiler::Nlp& NlpFunctions::nlp() const { return state_.nlp; }

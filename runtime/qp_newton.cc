@@ -227,7 +227,10 @@ QpStatus QpNewton::Proximal(const QpOptions& o) {
     const Vector moved = lambda - center_, moved_z = z - before;
     const bool holds = ended && Holds(slack, o.tolerance);
     const double pull = f_.proximal * (moved_z.size() ? moved_z.lpNorm<Eigen::Infinity>() : 0);
-    if (holds && pull <= o.tolerance * (1 + (g.size() ? g.lpNorm<Eigen::Infinity>() : 0))) return QpStatus::kSolved;
+    if (holds && pull <= o.tolerance * (1 + (g.size() ? g.lpNorm<Eigen::Infinity>() : 0))) {
+      if (f_.proximal == 0) Polish(slack), Polish(slack);
+      return QpStatus::kSolved;
+    }
     if (round >= 3 && Infeasible(moved)) return QpStatus::kInfeasible;
     if (round >= 2 && f_.proximal > 0 && Unbounded(moved_z)) return QpStatus::kUnbounded;
     if (ended) center_ = lambda;

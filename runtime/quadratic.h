@@ -42,6 +42,15 @@ QpSolutions SolveAll(const FactorList& factors, const Matrix& q, const Matrix& b
 // derivatives by y, and by what the rows' right-hand sides depend on.
 at::Tensor ProjectOntoRows(const Problem& problem, const Values& values, const at::Tensor& y);
 
+// What holds of points y [B, n] of a quadratic program, by one projected gradient step and its multipliers.
+struct QuadraticCertificate {
+  at::Tensor residual;  // [B]: the largest entry of y - P(y - g), for the projection P onto the rows
+  // [B]: objective(y) less a value that no point which keeps the rows is below (weak duality; Boyd, Vandenberghe 2004,
+  // 5.5.1): what is lost at most. Undefined where the program is not strictly convex along its equalities.
+  at::Tensor gap;
+};
+QuadraticCertificate CertifyQuadratic(const Problem& problem, const Values& values, const at::Tensor& y);
+
 // "balance[3]", "y in its set [2]": the name of a row of Program::cones.
 std::string RowName(const compiler::Program& program, std::int64_t row);
 

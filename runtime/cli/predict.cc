@@ -1,30 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 // `amo predict`: answers of a trained model for given contexts, with certificates.
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "runtime/cli/command.h"
 #include "runtime/cli/exit_code.h"
 #include "runtime/cli/run_options.h"
 #include "runtime/cli/terminal.h"
 #include "runtime/predictor.h"
+#include "runtime/tensor_array.h"
+#include "runtime/trust.h"
 
 namespace amo::runtime::cli {
+namespace {
+
+// "5ms" in seconds; nothing where it is no duration.
+std::optional<double> SecondsOf(const std::string& text) {
+  std::size_t end = 0;
+  double number = 0;
+  try {
+    number = std::stod(text, &end);
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+  const std::string unit = text.substr(end);
+  const double scale = unit == "us" ? 1e-6 : unit == "ms" ? 1e-3 : unit == "s" ? 1 : unit == "min" ? 60 : 0;
+  return scale > 0 && number >= 0 && std::isfinite(number) ? std::optional(number * scale) : std::nullopt;
+}
+
+std::map<std::string, std::int64_t> CountStages(const Trusted& t) {
+  std::map<std::string, std::int64_t> counts;
+  for (const TrustStage s : {TrustStage::kPredicted, TrustStage::kRefined, TrustStage::kSolved})
+    counts[std::string(NameOf(s))] = std::count(t.stage.begin(), t.stage.end(), s);
+  return counts;
+}
+
+}  // namespace
 
 int RunPredict(const Arguments& arguments) {
   RunChoice run;
-  std::string path, contexts, out;
+  std::string path, contexts, out, budget;
+  std::optional<double> tolerance;
   const auto app = MakeCommandLine("predict", "Predicts solutions, and certifies each.",
                                    "amo predict portfolio.amoz --context days.npz -o weights.npz");
   app->add_option("MODEL", path, "what `amo train` wrote")->required()->type_name("");
   app->add_option("--context", contexts, "a file with the contexts, [B, ...] each")->required()->type_name("PATH");
   app->add_option("-o,--output", out, "where the answers go: .npz .safetensors .csv .npy")->type_name("PATH");
+  app->add_option("--tolerance", tolerance, "answers whose certificate falls short of it are refined, then solved")
+      ->type_name("NUMBER");
+  app->add_option("--budget", budget, "time for refining and solving: 500us, 5ms, 2s, 1min; else no limit")
+      ->type_name("TIME");
   AddRunOptions(*app, run);
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;
   if (const auto code = ApplyRunOptions(*app, run)) return *code;
+
+  if (tolerance && !(*tolerance > 0)) return WrongUse(*app, "`--tolerance` is above 0");
+  if (!budget.empty() && !tolerance) return WrongUse(*app, "`--budget` goes with `--tolerance`");
+  const std::optional<double> seconds_allowed = budget.empty() ? INFINITY : SecondsOf(budget);
+  if (!seconds_allowed) return WrongUse(*app, fmt::format("`--budget {}` is no time: write 500us, 5ms, 2s", budget));
 
   const Result<Model> model = LoadModel(path);
   if (!model.ok()) return Fail(run, model.message(), kFiles);
@@ -32,7 +75,9 @@ int RunPredict(const Arguments& arguments) {
   if (!problem.program.model.predict) {
     return Fail(run, fmt::format("`{}` has no model: nothing predicts", path), kProgramErrors);
   }
-  const Result<AnswerFile> file = AnswerFile::Reserve(out, problem, {path, contexts});
+  const Result<AnswerFile> file = AnswerFile::Reserve(
+      out, problem, {path, contexts},
+      tolerance ? std::vector<std::string>{"stage", "within"} : std::vector<std::string>{});
   if (!file.ok()) return Fail(run, file.message(), kFiles);
   std::int64_t batch = 1;
   Result<Values> values = ReadContextFile(problem, contexts, batch);
@@ -43,27 +88,51 @@ int RunPredict(const Arguments& arguments) {
   for (const auto& [name, t] : model->learned) (*values)[name] = t;
 
   const c10::NoGradGuard no_grad;
-  const auto begun = std::chrono::steady_clock::now();
-  const Values answer = RunModel(problem, *values, batch).answer;
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-  Values all = *values;
-  for (const auto& [name, t] : answer) all[name] = t;
-  const Certificate certificate = Certify(problem, all, batch);
-  const std::int64_t not_finite = CountNotFinite(problem, answer, certificate, batch);
-  const Result<Done> written = file->Write(answer, certificate);
+  Trusted t;
+  if (tolerance) {
+    TrustOptions options;
+    options.tolerance = *tolerance, options.budget = *seconds_allowed;
+    t = PredictTrusted(problem, *values, batch, options);
+  } else {
+    const auto begun = std::chrono::steady_clock::now();
+    t.answer = RunModel(problem, *values, batch).answer;
+    t.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+    Values all = *values;
+    for (const auto& [name, value] : t.answer) all[name] = value;
+    t.certificate = Certify(problem, all, batch);
+  }
+  const std::int64_t not_finite = CountNotFinite(problem, t.answer, t.certificate, batch);
+  std::vector<Array> beside;
+  if (tolerance) {
+    std::vector<std::int64_t> stages, within(t.within.begin(), t.within.end());
+    for (const TrustStage s : t.stage) stages.push_back(static_cast<std::int64_t>(s));
+    beside = {ToArray("stage", at::tensor(stages, at::TensorOptions(at::kLong))),
+              ToArray("within", at::tensor(within, at::TensorOptions(at::kLong)))};
+  }
+  const std::int64_t above = std::count(t.within.begin(), t.within.end(), 0);
+  const Result<Done> written = file->Write(t.answer, t.certificate, std::move(beside));
   if (!written.ok()) return Fail(run, written.message(), kFiles);
   if (run.json) {
-    Print(ToText({{"ok", true},
-                  {"error", ""},
-                  {"model", path},
-                  {"instances", batch},
-                  {"seconds", seconds},
-                  {"certificate", CertificateJson(certificate)},
-                  {"not_finite", not_finite},
-                  {"output", out}}));
+    nlohmann::ordered_json json = {{"ok", true},
+                                   {"error", ""},
+                                   {"model", path},
+                                   {"instances", batch},
+                                   {"seconds", t.seconds},
+                                   {"certificate", CertificateJson(t.certificate)},
+                                   {"not_finite", not_finite},
+                                   {"output", out}};
+    if (tolerance) {
+      json["trust"] = {{"tolerance", *tolerance}, {"within", batch - above}, {"above", above},
+                       {"stages", CountStages(t)}};
+    }
+    Print(ToText(json));
     return kOk;
   }
-  std::string text = fmt::format("{} answers in {}\n{}", batch, TimeText(seconds), CertificateText(certificate));
+  std::string text = fmt::format("{} answers in {}\n{}", batch, TimeText(t.seconds), CertificateText(t.certificate));
+  if (tolerance) {
+    for (const auto& [name, count] : CountStages(t)) text += fmt::format("  {:<24}{:>12}\n", name, count);
+    text += fmt::format("  {:<24}{:>12}\n", "above the tolerance", above);
+  }
   if (not_finite > 0) text += fmt::format("  {:<24}{:>12}\n", "not finite, left out", not_finite);
   if (!out.empty()) text += fmt::format("{}: written\n", out);
   Print(text);

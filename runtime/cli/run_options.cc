@@ -112,7 +112,7 @@ Result<AnswerFile> AnswerFile::Reserve(const std::string& out, const Problem& pr
     return cannot(fmt::format("its ending is not known: expected one of {}", fmt::join(kEndings, ", ")));
   }
   const compiler::Program& program = problem.program;
-  std::set<std::string> names = {"objective", "residual"};
+  std::set<std::string> names = {"objective", "residual", "gap"};
   names.insert(more.begin(), more.end());
   for (const compiler::Function& f : program.constraints) names.insert("violation_" + ConstraintName(f));
   for (const compiler::Named& v : program.variables) {
@@ -144,6 +144,7 @@ Result<Done> AnswerFile::Write(const Values& answers, const Certificate& c, std:
   if (!out_.ends_with(".npy")) {
     if (c.objective) arrays.push_back(ToArray("objective", *c.objective));
     if (c.residual) arrays.push_back(ToArray("residual", *c.residual));
+    if (c.gap) arrays.push_back(ToArray("gap", *c.gap));
     for (const auto& [name, v] : c.violations) arrays.push_back(ToArray("violation_" + name, v));
     for (Array& a : more) arrays.push_back(std::move(a));
   }
@@ -158,6 +159,7 @@ std::int64_t CountNotFinite(const Problem& problem, const Values& answers, const
   for (const compiler::Named& v : problem.program.variables) look(answers.at(v.name));
   if (c.objective) look(*c.objective);
   if (c.residual) look(*c.residual);
+  if (c.gap) look(*c.gap);
   for (const auto& [name, v] : c.violations) look(v);
   return batch - good.sum().item<std::int64_t>();
 }
@@ -170,7 +172,7 @@ nlohmann::ordered_json CertificateJson(const Certificate& c) {
   const auto spread = [](const std::optional<at::Tensor>& t) {
     return t ? SpreadJson(SpreadOf(*t)) : nlohmann::ordered_json();
   };
-  nlohmann::ordered_json json = {{"objective", spread(c.objective)}, {"residual", spread(c.residual)}};
+  nlohmann::ordered_json json = {{"objective", spread(c.objective)}, {"residual", spread(c.residual)}, {"gap", spread(c.gap)}};
   json["violations"] = nlohmann::ordered_json::object();
   for (const auto& [name, v] : c.violations) json["violations"][name] = SpreadJson(SpreadOf(v));
   return json;
@@ -185,6 +187,7 @@ std::string CertificateText(const Certificate& c) {
   };
   if (c.objective) add("objective", *c.objective);
   if (c.residual) add("residual", *c.residual);
+  if (c.gap) add("gap, at most", *c.gap);
   for (const auto& [name, v] : c.violations) add("violation " + name, v);
   return c.objective || c.residual || !c.violations.empty() ? text : "";
 }

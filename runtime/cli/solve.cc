@@ -14,11 +14,14 @@
 #include "runtime/cli/progress.h"
 #include "runtime/cli/run_options.h"
 #include "runtime/cli/terminal.h"
+#include "runtime/infeasible.h"
 #include "runtime/reference.h"
 #include "runtime/tensor_array.h"
 
 namespace amo::runtime::cli {
 namespace {
+
+constexpr std::size_t kMostReasons = 1000;
 
 // The first hidden value that solving reads and the contexts do not give; "" when there is none.
 std::string MissingHidden(const Problem& problem, const Values& values) {
@@ -176,6 +179,9 @@ int RunSolve(const Arguments& arguments) {
     json["status"] = counts;
     json["iterations"] = SpreadJson(steps);
     json["certificate"] = CertificateJson(certificate);
+    json["reasons"] = nlohmann::ordered_json::array();
+    for (const Reason& r : ReasonsOf(*problem, values, instances, s, kMostReasons))
+      json["reasons"].push_back({{"instance", r.instance}, {"unbounded", r.unbounded}, {"parts", r.parts}});
     json["not_finite"] = not_finite;
     json["output"] = out;
     Print(ToText(json));
@@ -186,6 +192,7 @@ int RunSolve(const Arguments& arguments) {
   text += fmt::format("  {:<24}{:>12}  (median {}, max {})\n", "iterations", NumberText(steps.mean),
                       NumberText(steps.median), NumberText(steps.max));
   text += CertificateText(certificate);
+  for (const Reason& r : ReasonsOf(*problem, values, instances, s, 5)) text += "  " + ToText(r) + "\n";
   if (not_finite > 0) text += fmt::format("  {:<24}{:>12}\n", "not finite, left out", not_finite);
   if (!out.empty()) text += fmt::format("{}: written\n", out);
   Print(text);
