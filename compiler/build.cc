@@ -142,7 +142,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
           const Term y = s.EvalNamed(v.name, d.names[0].span);
           const auto bounds = plan.bounds.find(v.name);
           const Term projected = bounds != plan.bounds.end() ? ProjectWithin(s, plan, d, y, bounds->second)
-                                 : d.set                     ? s.Project(*d.set, y)
+                                 : d.set && !IsRowSet(problem, *d.set) ? s.Project(*d.set, y)
                                                              : y;
           s.b.Output(v.name, projected.value);
         }

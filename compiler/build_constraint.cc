@@ -157,7 +157,7 @@ void ClassifyRows(Program& program) {
 
 // Whether a prediction can be projected onto the rows: they ask for nothing that is hidden from it, they are all that
 // the variables' sets demand, and a constraint among them is not kept already.
-void ChooseProjected(Program& program, bool sets_are_rows) {
+void ChooseProjected(Program& program, bool sets_are_rows, const std::vector<std::string>& row_sets) {
   std::int64_t rows = 0, variables = 0;
   for (const ConeRows& r : program.cones) if (r.affine) rows += r.count;
   for (const Named& v : program.variables) variables += Count(v.type.shape);
@@ -182,6 +182,7 @@ void ChooseProjected(Program& program, bool sets_are_rows) {
                        std::count(program.projected.begin(), program.projected.end(), r.name);
     if (!known) program.projected.push_back(r.name);
   }
+  for (const std::string& variable : row_sets) program.projected.push_back("the set of " + variable);
 }
 
 }  // namespace
@@ -189,6 +190,7 @@ void ChooseProjected(Program& program, bool sets_are_rows) {
 void BuildRows(Parts& parts, const lang::Program& source) {
   Program& program = parts.program;
   bool sets_are_rows = true;
+  std::vector<std::string> row_sets;
   program.classes.push_back(program.objective ? ClassOfOutput(program, *program.objective, 0, "") : Classified{});
   program.rows_whole = !program.variables.empty();
   lang::Diagnostics muted;  // what is refused here was reported when the constraint itself was built
@@ -224,6 +226,7 @@ void BuildRows(Parts& parts, const lang::Program& source) {
       const auto sides = SidesOfSet(s, source, *d.set, s.EvalNamed(v.name, d.set->span));
       sets_are_rows = sets_are_rows && sides;
       if (!sides) continue;
+      if (IsRowSet(parts.problem, *d.set)) row_sets.push_back(v.name);
       for (const Term& t : sides->negative) add(v.name, true, t, Cone::kNegative);
       for (const Term& t : sides->equal) add(v.name, true, t, Cone::kZero);
     }
@@ -233,7 +236,12 @@ void BuildRows(Parts& parts, const lang::Program& source) {
   program.rows_whole = program.rows_whole && sets_are_rows && program.sides;
   if (program.cones.empty()) return program.sides.reset();
   ClassifyRows(program);
-  if (program.affine) ChooseProjected(program, sets_are_rows);
+  if (program.affine) ChooseProjected(program, sets_are_rows, row_sets);
+  if (!row_sets.empty() && program.projected.empty()) {
+    const lang::ValueDecl& d = *AsVariable(parts.problem, row_sets[0]);
+    parts.diagnostics.Error(lang::Code::kUnsupported, d.set->span,
+                            "this set cannot be kept yet beside what is hidden, learned or no polyhedron, or at this size");
+  }
 }
 
 }  // namespace amo::compiler

@@ -194,7 +194,44 @@ Term Reaching(Scope& s, const Term& bound, const Term& own, const Term& total, b
 
 }  // namespace
 
+namespace {
+
+const lang::Name* WordOf(const lang::Expr& set) {
+  const auto* call = std::get_if<lang::Call>(&set.node);
+  return std::get_if<lang::Name>(call ? &call->callee->node : &set.node);
+}
+
+SetSides SidesOfRowSet(Scope& s, const lang::Expr& set, const Term& v) {
+  const std::string& name = WordOf(set)->name.text;
+  const Shape shape = s.Own(v);
+  SetSides sides;
+  if (name == "birkhoff") {
+    if (shape.size() != 2) s.Unsupported(set.span, "`birkhoff` over more than one matrix");
+    sides.negative.push_back(s.Flat(s.Unary(Op::kNeg, v)));
+    for (const std::int64_t axis : {1, 0})
+      sides.equal.push_back(s.Sub(s.ReduceOwn(Op::kReduceSum, v, {axis}), s.Number(1)));
+    return sides;
+  }
+  const auto* call = std::get_if<lang::Call>(&set.node);
+  if (!call || call->args.size() != 2 || shape.size() != 1)
+    s.Unsupported(set.span, fmt::format("`{}` over more than one axis", name));
+  const Term rows = s.Multiply(s.Real(s.Eval(*call->args[0].value)), v, set.span);
+  (name == "affine" ? sides.equal : sides.negative)
+      .push_back(s.Flat(s.Sub(rows, s.Real(s.Eval(*call->args[1].value)))));
+  return sides;
+}
+
+}  // namespace
+
+bool IsRowSet(const lang::Problem& problem, const lang::Expr& set) {
+  static constexpr const char* kNames[] = {"affine", "polyhedron", "birkhoff"};
+  const lang::Name* word = WordOf(set);
+  return word && !problem.sets.count(word->name.text) &&
+         std::any_of(std::begin(kNames), std::end(kNames), [&](const char* n) { return word->name.text == n; });
+}
+
 std::optional<SetSides> SidesOfSet(Scope& s, const lang::Program& source, const lang::Expr& set, const Term& v) {
+  if (IsRowSet(s.problem, set)) return SidesOfRowSet(s, set, v);
   const SetKind kind = KindOf(source, s.problem, set);
   if (kind == SetKind::kNone) return std::nullopt;
   const Shape shape = s.Own(v);

@@ -45,6 +45,9 @@ Term ProjectWithin(Scope& scope, const Plan& plan, const lang::ValueDecl& variab
 struct SetSides {
   std::vector<Term> negative, equal;  // flat
 };
+// Sets that have no projection of their own: they are kept by the projection onto all rows.
+bool IsRowSet(const lang::Problem& problem, const lang::Expr& set);
+
 std::optional<SetSides> SidesOfSet(Scope& scope, const lang::Program& source, const lang::Expr& set, const Term& v);
 
 // What holds of each constraint, in the order of the file; for `amo explain`.

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "compiler/classify.h"
 #include "compiler/plan.h"
 #include "lang/explain.h"
 #include "runtime/cli/command.h"
@@ -83,6 +84,39 @@ Json ConstraintsJson(const Front& front) {
   return constraints;
 }
 
+// "linear"; "neither convex nor concave by the rules (`sin(y)`, line 12)".
+std::string CurvatureText(const Front& front, const compiler::Classified& c) {
+  std::string text = Describe(c.curvature);
+  const bool plain = c.curvature.degree <= compiler::Degree::kAffine || c.by == lang::Span{};
+  if (plain || (c.curvature.smooth && (c.curvature.convex || c.curvature.concave))) return text;
+  return text + fmt::format(" (`{}`, line {})", front.program.sources.Text(c.by),
+                            front.program.sources.At(c.by.source, c.by.begin).line);
+}
+
+// Each objective and constraint once, with the classes of all its comparisons.
+Json ClassesJson(const Front& front) {
+  Json classes = Json::array();
+  for (const compiler::Classified& c : front.built.classes) {
+    if (c.name.empty() && !front.built.objective) continue;
+    const std::string name = c.name.empty() ? "objective" : c.name, what = CurvatureText(front, c);
+    if (!classes.empty() && classes.back()["name"] == name && classes.back()["is"] == what) continue;
+    classes.push_back({{"name", name}, {"is", what}});
+  }
+  return classes;
+}
+
+std::string ClassesText(const Front& front) {
+  const std::string kind = compiler::ProblemClass(front.built);
+  if (kind.empty()) return "";
+  const Json classes = ClassesJson(front);
+  std::size_t width = 0;
+  for (const Json& c : classes) width = std::max(width, c["name"].get<std::string>().size());
+  std::string text = fmt::format("\nclass: {}\n", kind);
+  for (const Json& c : classes)
+    text += fmt::format("  {:<{}}  {}\n", c["name"].get<std::string>(), width, c["is"].get<std::string>());
+  return text;
+}
+
 Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
   Json json = FrontJson(choice, front, code);
   json["doc"] = front.problem.doc;
@@ -92,6 +126,8 @@ Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
   for (const auto& [name, value] : front.problem.numbers) json["numbers"][name] = value;
   json["names"] = NamesJson(front);
   json["objective"] = front.problem.objectives.empty() ? "" : front.built.maximize ? "maximize" : "minimize";
+  json["class"] = compiler::ProblemClass(front.built);
+  json["classes"] = ClassesJson(front);
   json["constraints"] = ConstraintsJson(front);
   json["functions"] = FunctionsJson(front.built);
   return json;
@@ -118,7 +154,7 @@ std::string ConstraintsText(const Front& front) {
 // What the front end knows of the problem, how its constraints are kept, then the functions built from it.
 std::string ProgramText(const Front& front) {
   std::string text = lang::Explain(front.program, front.problem, front.checked);
-  text += ConstraintsText(front);
+  text += ClassesText(front) + ConstraintsText(front);
   const Json functions = FunctionsJson(front.built);
   if (!functions.empty()) text += "\nfunctions\n";
   for (const Json& function : functions) {

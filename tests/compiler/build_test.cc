@@ -270,7 +270,8 @@ TEST(Build, ConstraintsGiveTheAmountsByWhichTheyFail) {
 TEST(Build, SetsProject) {
   std::mt19937_64 g(7);
   std::normal_distribution<double> normal;
-  for (const char* set : {"box(-0.3, 0.4)", "nonnegative", "simplex", "ball(0.7)", "ballinf(0.2)"}) {
+  for (const char* set : {"box(-0.3, 0.4)", "nonnegative", "simplex", "ball(0.7)", "ballinf(0.2)", "capped_simplex(2)",
+                          "halfspace([1, -2, 0.5, 0, 1, 0.1], 0.2)", "ball1(0.8)", "second_order_cone"}) {
     Built built;
     BuildText(std::string("amo 1\nproblem s\nvariable y : real[6] in ") + set + "\nminimize sumsq(y)\n", built);
     ASSERT_EQ(Messages(built.diagnostics), "") << set;
@@ -289,6 +290,29 @@ TEST(Build, SetsProject) {
       EXPECT_LE(inequality, 1e-12) << set;
     }
   }
+}
+
+// A set acts on the last axis, independently over the leading ones; `project` gives a set's own projection anywhere.
+TEST(Build, SetsActOnTheLastAxis) {
+  Built built;
+  BuildText("amo 1\nproblem s\ncontext x : real[4]\nvariable Y : real[3, 4] in simplex\n"
+            "minimize sum(i in 3: sumsq(Y[i] - project(x, simplex)))\n", built);
+  ASSERT_EQ(Messages(built.diagnostics), "");
+  std::vector<double> flat;
+  for (int i = 0; i < 12; ++i) flat.push_back(std::sin(3.0 * i));
+  const std::vector<double> all = Evaluated(*built.program.project, {{"Y", {{Elem::kReal, {3, 4}}, flat}}}).at("Y").data;
+  for (int row = 0; row < 3; ++row) {
+    Built one;
+    BuildText("amo 1\nproblem s\nvariable y : real[4] in simplex\nminimize sumsq(y)\n", one);
+    const std::vector<double> x(flat.begin() + 4 * row, flat.begin() + 4 * row + 4);
+    const std::vector<double> p = Evaluated(*one.program.project, {{"y", {{Elem::kReal, {4}}, x}}}).at("y").data;
+    for (int j = 0; j < 4; ++j) EXPECT_EQ(all[static_cast<std::size_t>(4 * row + j)], p[static_cast<std::size_t>(j)]);
+  }
+  const std::vector<double> x(flat.begin(), flat.begin() + 4), p(all.begin(), all.begin() + 4);
+  std::vector<double> rows;
+  for (int i = 0; i < 3; ++i) rows.insert(rows.end(), p.begin(), p.end());
+  const Values v{{"x", {{Elem::kReal, {4}}, x}}, {"Y", {{Elem::kReal, {3, 4}}, rows}}};
+  EXPECT_NEAR(Evaluated(*built.program.objective, v).at("objective").data[0], 0, 1e-30);
 }
 
 TEST(Build, CompileSizeDoesNotGrowWithN) {
