@@ -7,6 +7,7 @@
 
 #include "compiler/build_parts.h"
 #include "compiler/classify.h"
+#include "compiler/lift.h"
 
 namespace amo::compiler {
 
@@ -46,7 +47,7 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
   const auto known =
       std::find_if(kRefinements.begin(), kRefinements.end(), [&](const Known& k) { return name == k.name; });
   if (known == kRefinements.end()) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
-  if ((name == "qp" || name == "admm") && !IsQuadraticProgram(s.program)) {
+  if ((name == "qp" || name == "admm") && !IsQuadraticProgram(s.program) && !Lift(s.program)) {
     const std::string kind = ProblemClass(s.program);
     s.Refuse(lang::Code::kUnsupported, e.span,
              fmt::format("`{}` solves linear and quadratic programs; this is a {}", name, kind),

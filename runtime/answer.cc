@@ -86,6 +86,8 @@ Certificate Certify(const Problem& problem, const Values& values, std::int64_t b
       const QuadraticCertificate q = CertifyQuadratic(problem, values, y);
       c.residual = q.residual;
       if (q.gap.defined()) c.gap = q.gap;
+    } else if (LiftedOf(problem)) {  // at kinks the gradient alone says nothing
+      c.residual = CertifyQuadratic(*LiftedOf(problem), values, LiftPoints(problem, values, y)).residual;
     } else if (!p.lagrangian) {
       c.residual = instances.Residual(y, point.gradient);
     } else if (compiler::IsSmooth(p)) {  // with the multipliers that a linearized projection finds

@@ -3,6 +3,7 @@
 #include "runtime/quadratic.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <optional>
 
@@ -18,6 +19,7 @@
 #include "compiler/check.h"
 #include "compiler/classify.h"
 #include "compiler/derive.h"
+#include "compiler/lift.h"
 #include "compiler/simplify.h"
 #include "runtime/linear_map.h"
 #include "runtime/parallel.h"
@@ -31,6 +33,8 @@ struct QuadraticState {
   std::optional<Function> rows;                 // the tangents of the sides
   std::mutex mutex;
   FactorList solve, project;                    // where they are fixed
+  std::once_flag lifting;
+  std::unique_ptr<Problem> lifted;
 };
 
 namespace {
@@ -162,6 +166,37 @@ std::shared_ptr<QuadraticState> MakeQuadraticState(const compiler::Program& p) {
 }
 
 bool IsQuadraticProgram(const Problem& p) { return compiler::IsQuadraticProgram(p.program); }
+
+const Problem* LiftedOf(const Problem& p) {
+  QuadraticState& s = *p.quadratic;
+  std::call_once(s.lifting, [&] {
+    std::optional<compiler::Program> program = compiler::Lift(p.program);
+    if (!program) return;
+    Result<Problem> lifted = OpenProblem(std::move(*program), p.shared, p.dtype);
+    if (lifted.ok()) s.lifted = std::make_unique<Problem>(std::move(*lifted));
+  });
+  return s.lifted.get();
+}
+
+at::Tensor LiftPoints(const Problem& p, const Values& values, const at::Tensor& y) {
+  const c10::NoGradGuard no_grad;
+  const Problem& lifted = *LiftedOf(p);
+  const std::int64_t batch = y.size(0), n = y.size(1), more = lifted.VariableSize() - n;
+  const FactorList factors = Factors(lifted, values, batch, false);
+  const Matrix b = ToMatrix(Offsets(lifted, values, batch)), at = ToMatrix(y);
+  Matrix out(batch, n + more);
+  out.leftCols(n) = at;
+  out.rightCols(more).setConstant(-INFINITY);
+  for (std::int64_t i = 0; i < batch; ++i) {
+    const Matrix& A = factors[factors.size() == 1 ? 0 : static_cast<std::size_t>(i)]->A;
+    for (Eigen::Index row = 0; row < A.rows(); ++row) {
+      for (Eigen::Index j = n; j < n + more; ++j) {  // a'y + b - t <= 0
+        if (A(row, j) != 0) out(i, j) = std::max(out(i, j), A.row(row).head(n).dot(at.row(i)) + b(i, row));
+      }
+    }
+  }
+  return ToTensor(out, y.scalar_type());
+}
 
 FactorList SolveFactors(const Problem& p, const Values& values, std::int64_t batch) {
   return Factors(p, values, batch, true);

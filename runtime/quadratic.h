@@ -21,6 +21,12 @@ std::shared_ptr<QuadraticState> MakeQuadraticState(const compiler::Program& prog
 // convex one its numbers say.
 bool IsQuadraticProgram(const Problem& problem);
 
+// The problem whose kinks are variables of their own (compiler::Lift), behind the problem's; null: there is none.
+const Problem* LiftedOf(const Problem& problem);
+
+// Points y [B, n] of the problem as points of the lifted one: each of its variables at the value that it stands for.
+at::Tensor LiftPoints(const Problem& problem, const Values& values, const at::Tensor& y);
+
 // Factors for the instances: one for all, or one each.
 using FactorList = std::vector<std::shared_ptr<const QpFactors>>;
 

@@ -2,12 +2,13 @@
 // Linear and convex quadratic programs, exactly: qp.h on the problem's matrices.
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
-#include "compiler/check.h"
 #include "runtime/quadratic.h"
 #include "runtime/solver.h"
 
@@ -18,6 +19,12 @@ at::Tensor ToTensor(const Matrix& m, at::ScalarType dtype) {
   at::Tensor t = at::empty({m.rows(), m.cols()}, at::TensorOptions(at::kDouble));
   std::copy(m.data(), m.data() + m.size(), t.mutable_data_ptr<double>());
   return t.to(dtype);
+}
+
+std::int64_t CountRows(const compiler::Program& p) {
+  std::int64_t rows = 0;
+  for (const compiler::ConeRows& r : p.cones) rows += r.count;
+  return rows;
 }
 
 SolveStatus StatusOf(QpStatus status) {
@@ -33,16 +40,19 @@ SolveStatus StatusOf(QpStatus status) {
 
 }  // namespace
 
-SolveSummary QuadraticProgram(const Instances& instances, const at::Tensor& start, const SolveOptions& options) {
-  const c10::NoGradGuard no_grad;
+namespace {
+
+// Nothing where a matrix is not convex, or the objective falls in one of the variables from `lifted` on.
+std::optional<SolveSummary> Solve(const Instances& instances, const SolveOptions& options, std::int64_t lifted) {
   const Problem& p = instances.problem();
   const std::int64_t batch = instances.batch();
-  AMO_CHECK(IsQuadraticProgram(p));
-  if (batch == 0) return ProjectedGradient(instances, start, options);
   const FactorList factors = SolveFactors(p, instances.values(), batch);
   const bool convex = std::all_of(factors.begin(), factors.end(), [](const auto& f) { return f->convex; });
-  if (!convex) return ProjectedGradient(instances, start, options);
+  if (!convex) return std::nullopt;
   const QuadraticTerms terms = TermsOf(p, instances.values(), batch);
+  const std::int64_t more = p.VariableSize() - lifted;
+  for (const auto& f : factors) if (more > 0 && !f->P.bottomRows(more).isZero(0)) return std::nullopt;
+  if (more > 0 && terms.q.rightCols(more).minCoeff() < 0) return std::nullopt;
   QpOptions qp;
   qp.tolerance = std::min(options.tolerance, 1e-7);
   const QpSolutions s = SolveAll(factors, terms.q, terms.b, Matrix(), qp);
@@ -69,6 +79,28 @@ SolveSummary QuadraticProgram(const Instances& instances, const at::Tensor& star
   summary.certificates = ToTensor(s.certificates, p.dtype);
   summary.directions = ToTensor(s.directions, p.dtype);
   return summary;
+}
+
+}  // namespace
+
+SolveSummary QuadraticProgram(const Instances& instances, const at::Tensor& start, const SolveOptions& options) {
+  const c10::NoGradGuard no_grad;
+  const Problem& p = instances.problem();
+  const std::int64_t n = p.VariableSize();
+  if (instances.batch() == 0) return ProjectedGradient(instances, start, options);
+  if (IsQuadraticProgram(p)) {
+    if (auto solved = Solve(instances, options, n)) return std::move(*solved);
+  } else if (const Problem* lifted = LiftedOf(p)) {
+    if (auto solved = Solve(Instances(*lifted, instances.values(), instances.batch()), options, n)) {
+      solved->y = solved->y.narrow(1, 0, n).contiguous();
+      solved->objective = instances.Value(solved->y);
+      const std::int64_t rows = CountRows(p.program);
+      for (at::Tensor* t : {&solved->multipliers, &solved->certificates}) *t = t->narrow(1, 0, rows).contiguous();
+      solved->directions = solved->directions.narrow(1, 0, n).contiguous();
+      return std::move(*solved);
+    }
+  }
+  return ProjectedGradient(instances, start, options);
 }
 
 }  // namespace amo::runtime

@@ -28,7 +28,7 @@ constexpr std::int64_t kMostDense = 500;  // variables of one instance for dense
 std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   const compiler::Program& p = problem.program;
   if (p.solve.written) return p.solve.refinements;
-  if (IsQuadraticProgram(problem)) return {{"qp", {}, {}}};
+  if (IsQuadraticProgram(problem) || LiftedOf(problem)) return {{"qp", {}, {}}};
   if (p.lagrangian && compiler::IsSmooth(p) && problem.VariableSize() <= kMostDense) return {{"interior_point", {}, {}}};
   const bool free =
       (!p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
