@@ -82,7 +82,9 @@ Certificate Certify(const Problem& problem, const Values& values, std::int64_t b
     const at::Tensor y = instances.Join(values).contiguous();
     const Instances::Point point = instances(y);
     c.objective = point.value;
-    if (IsQuadraticProgram(problem)) {
+    if (batch == 0) {
+      c.residual = point.value;
+    } else if (IsQuadraticProgram(problem)) {
       const QuadraticCertificate q = CertifyQuadratic(problem, values, y);
       c.residual = q.residual;
       if (q.gap.defined()) c.gap = q.gap;

@@ -118,8 +118,8 @@ class Answers(Trained):
                      r"\ny\.npz: written\n$"]:
             self.assertRegex(text, part)
         found = read_npz(self.path("y.npz"))
-        self.assertEqual(list(found), ["y", "objective", "residual", "violation_cap"])
-        self.assertEqual([found[k][0] for k in found], [(2, 3), (2,), (2,), (2,)])
+        self.assertEqual(list(found), ["y", "objective", "residual", "gap", "violation_cap"])
+        self.assertEqual([found[k][0] for k in found], [(2, 3), (2,), (2,), (2,), (2,)])
         y, contexts = found["y"][1], [0.1, 0.2, 0.3, 2, -1, 0.4]
         self.assertTrue(all(0 <= v <= 0.5 for v in y))
         for i in range(2):
@@ -129,8 +129,34 @@ class Answers(Trained):
         answer = self.answer("predict", "box.amoz", "--context", self.good)
         self.assertEqual((answer["ok"], answer["model"], answer["instances"], answer["not_finite"], answer["output"]),
                          (True, "box.amoz", 2, 0, ""))
-        self.assertEqual(sorted(answer["certificate"]), ["objective", "residual", "violations"])
+        self.assertEqual(sorted(answer["certificate"]), ["gap", "objective", "residual", "violations"])
         self.assertAlmostEqual(answer["certificate"]["objective"]["mean"], sum(found["objective"][1]) / 2)
+
+    def test_trust(self):
+        """Answers whose certificate falls short are solved, as far as the budget goes, and say so."""
+        options = ["predict", "box.amoz", "--context", self.good, "--tolerance", "1e-9"]
+        found = self.answer(*options, "-o", "t.npz")
+        self.assertEqual((found["trust"]["within"], found["trust"]["above"]), (2, 0))
+        self.assertEqual(sum(found["trust"]["stages"].values()), 2)
+        arrays = read_npz(self.path("t.npz"))
+        self.assertEqual(arrays["within"], ((2,), [1, 1]))
+        self.assertEqual(sorted(set(arrays["stage"][1]) - {0, 1, 2}), [])
+        for value, exact in zip(arrays["y"][1], [0.1, 0.2, 0.3, 0.5, 0, 0.4]):
+            self.assertAlmostEqual(value, exact, 8)
+        none = self.answer(*options, "--budget", "0s")["trust"]
+        self.assertEqual(none["stages"]["predicted"], 2)
+        self.expect(OK, *options, out="above the tolerance +0")
+        self.expect(USAGE, *options, "--budget", "soon", err="is no time")
+        self.expect(USAGE, *options[:4], "--budget", "1s", err="goes with `--tolerance`")
+
+    def test_infeasible_instances_are_explained(self):
+        self.file("plan.amo", "amo 1\nproblem plan\ncontext t : real ~ uniform(0, 1)\nvariable y : real[2] in box(0, 1)\n"
+                  "minimize sumsq(y)\nsubject to\n  total: sum(y) == t\n")
+        t = self.npz("t.npz", t=npy([1, 3], (2,)))
+        self.expect(OK, "solve", "plan.amo", "--context", t, out="instance 1 is infeasible: `total`, `the set of y")
+        found = self.answer("solve", "plan.amo", "--context", t)
+        self.assertEqual(found["status"], {"infeasible": 1, "solved": 1})
+        self.assertEqual([(r["instance"], len(r["parts"])) for r in found["reasons"]], [(1, 3)])
 
     def test_every_kind_of_output(self):
         self.expect_each([(OK, ["predict", "box.amoz", "--context", self.good, "-o", f"y.{e}"], "^")
@@ -138,19 +164,19 @@ class Answers(Trained):
         y = read_npz(self.path("y.npz"))["y"][1]
         with open(self.path("y.csv"), newline="", encoding="utf-8") as f:
             rows = list(csv.reader(f))
-        self.assertEqual(rows[0], ["y_0", "y_1", "y_2", "objective", "residual", "violation_cap"])
+        self.assertEqual(rows[0], ["y_0", "y_1", "y_2", "objective", "residual", "gap", "violation_cap"])
         self.assertEqual([float(v) for row in rows[1:] for v in row[:3]], y)
         self.assertEqual(read_npy(content(self.path("y.npy"))), ((2, 3), y))
         tensors = content(self.path("y.safetensors"))
         head = json.loads(tensors[8:8 + struct.unpack("<Q", tensors[:8])[0]])
         names = sorted(k for k in head if k != "__metadata__")
-        self.assertEqual(names, ["objective", "residual", "violation_cap", "y"])
+        self.assertEqual(names, ["gap", "objective", "residual", "violation_cap", "y"])
 
     def test_solve(self):
         text = self.expect(OK, "solve", "box.amo", "--context", self.good, "-o", "s.npz").stdout
         self.assertRegex(text, r"^2 instances by qp, .*\n  solved +2\n  iterations ")
         found = read_npz(self.path("s.npz"))
-        self.assertEqual(list(found), ["y", "objective", "residual", "violation_cap", "status", "iterations"])
+        self.assertEqual(list(found), ["y", "objective", "residual", "gap", "violation_cap", "status", "iterations"])
         self.assertEqual(found["status"], ((2,), [0, 0]))
         for value, exact in zip(found["y"][1], [0.1, 0.2, 0.3, 0.5, 0, 0.4]):
             self.assertAlmostEqual(value, exact, 5)
