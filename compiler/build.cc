@@ -55,7 +55,8 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
     if (!predicts || IsKept(program, c->name.text)) continue;
     diagnostics.Warning(
         lang::Code::kUnsupported, c->span,
-        fmt::format("predictions are trained to keep the constraint `{}`, without a guarantee", c->name.text));
+        fmt::format("predictions are {} the constraint `{}`, without a guarantee",
+                    program.corrected ? "corrected towards" : "trained to keep", c->name.text));
   }
   for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");

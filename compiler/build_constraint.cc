@@ -111,6 +111,25 @@ Term Scope::Amounts(const lang::Constraint& c, bool shifted) {
   return Concat(OverGaps(*this, c, excess), 0, c.relation.value->span);
 }
 
+namespace {
+
+// Whether steps on linearized rows can bring predictions to what no projection keeps: all is smooth, and known of them.
+bool CanCorrect(const Program& program) {
+  constexpr std::int64_t kMost = 500;
+  std::int64_t variables = 0;
+  for (const Named& v : program.variables) variables += Count(v.type.shape);
+  if (!program.rows_whole || !program.manifolds.empty() || variables > kMost || !program.sides) return false;
+  const bool known = std::none_of(program.sides->inputs.begin(), program.sides->inputs.end(), [&](const Input& in) {
+    const auto is = [&](const Named& n) { return n.name == in.name; };
+    return std::any_of(program.hidden.begin(), program.hidden.end(), is) || in.name.starts_with("draw/") ||
+           in.name.starts_with("row/");
+  });
+  return known && std::all_of(program.classes.begin() + 1, program.classes.end(),
+                              [](const Classified& c) { return c.curvature.smooth; });
+}
+
+}  // namespace
+
 void BuildLagrangian(Parts& parts) {
   Program& program = parts.program;
   std::vector<const lang::Constraint*> open;
@@ -118,6 +137,7 @@ void BuildLagrangian(Parts& parts) {
     if (!IsKept(program, c->name.text) && IsBuilt(program, *c)) open.push_back(c);
   }
   if (open.empty() || !program.objective) return;
+  program.corrected = CanCorrect(program);
   program.lagrangian = parts.Make("lagrangian", kSeen, [&](Scope& s) {
     Term total = s.Objective(parts.problem.objectives[0]->value->span);
     Term squares = s.Number(0);

@@ -309,7 +309,8 @@ std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& p
                    bounds ? fmt::format("kept by construction: part of the projection of `{}`", bounds->variable)
                    : IsKept(program, name)
                        ? "kept to rounding by the projection onto all linear constraints and sets at once"
-                       : "penalized in training: no guarantee"});
+                   : program.corrected ? "predictions are corrected by Gauss-Newton steps on linearized rows: no guarantee"
+                                       : "penalized in training: no guarantee"});
   }
   return all;
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A primal-dual interior point method for smooth nonlinear programs, dense, every instance on its own steps: slacks for
 // the inequalities, Newton's equations reduced to the variables and solved by Cholesky factorizations that also tell the
-// inertia, a line search on a barrier function with an l1 penalty. (Nocedal, Wright 2006, chapter 19; barrier updates,
-// error measure and safeguards of Wächter, Biegler 2006, equations 5, 7, 16.) Without rows it is Newton's method.
+// inertia, a line search with a filter of infeasibility and barrier function, corrected for the curvature of equalities.
+// (Wächter, Biegler 2006; Nocedal, Wright 2006, chapter 19.) Without rows it is Newton's method.
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include <ATen/TensorOperators.h>
@@ -27,24 +27,42 @@ constexpr double kBoundary = 0.99;        // of the way to a slack or multiplier
 constexpr double kArmijo = 1e-4, kLeastStep = 1e-10;
 constexpr double kScaleOver = 100;        // gradients above this are scaled down to it
 constexpr double kSlackBound = 1e10;      // multipliers stay within this factor of barrier / slack
-constexpr int kMemory = 4;                // iterates whose merit a step may fall back to
-constexpr int kTrials = 25;               // of one line search
+constexpr double kMargin = 1e-5;          // by which a step must be better, of what is infeasible
+constexpr int kTrials = 40;               // of one line search
 
 struct Merit {
   double objective = 0, logs = 0, infeasible = 0;
-  double At(double barrier, double penalty) const { return objective - barrier * logs + penalty * infeasible; }
+  double Barrier(double barrier) const { return objective - barrier * logs; }
+  double At(double barrier, double penalty) const { return Barrier(barrier) + penalty * infeasible; }
+};
+
+// Pairs of infeasibility and barrier function; a trial has to be better than each in one of the two. It lets steps along
+// curved equalities grow infeasible for a while where the objective falls, which a penalty forbids.
+struct Filter {
+  std::vector<std::pair<double, double>> pairs;
+  bool Allows(double infeasible, double barrier) const {
+    return std::all_of(pairs.begin(), pairs.end(),
+                       [&](const auto& p) { return infeasible < p.first || barrier < p.second; });
+  }
 };
 
 // One instance. `c` are its sides, scaled; equalities first in no order: `equal` says which.
 struct State {
   Vector y, c, g, slack, dual;       // dual: of all rows; slack: of inequalities (0 for equalities)
   Vector dy, dslack, ddual;
+  Vector correction;                 // of a trial point, towards the equalities
+  Matrix back;                       // from the equalities' values to such a correction
+  std::vector<Eigen::Index> equal;   // the rows of `back`
   Vector row_scale;
   double f = 0, scale = 1;
   double barrier = kFirstBarrier, penalty = 1, shift = 0;
   double step = 0, dual_step = 0, slope = 0;
-  std::array<Merit, kMemory> past;
-  int kept = 0, iterations = 0, failures = 0, trials = 0;
+  double along = 0;                  // the slope of the barrier function
+  double most_infeasible = INFINITY; // what a trial may reach
+  double little_infeasible = 0;      // below it the barrier function alone may decide
+  Merit now;
+  Filter filter;
+  int iterations = 0, failures = 0, trials = 0;
   double residual = INFINITY;
   bool open = true, searching = false;
   SolveStatus status = SolveStatus::kStepLimit;
@@ -75,7 +93,7 @@ class InteriorPointRun {
       });
       for (int trial = 0; trial < kTrials && Searching(); ++trial) {
         const NlpFunctions::First at =
-            functions_.AtPoints(values_, Points([](const State& s) -> Vector { return s.searching ? Vector(s.y + s.step * s.dy) : s.y; }));
+            functions_.AtPoints(values_, Points([](const State& s) -> Vector { return s.searching ? Vector(s.y + s.step * s.dy + s.correction) : s.y; }));
         ForEach([&](std::size_t k, State& s, Scratch&) { if (s.open && s.searching) Try(at, k, s); });
       }
       for (State& s : all_) if (s.open && s.searching) Failed(s);
@@ -135,7 +153,7 @@ class InteriorPointRun {
 
   void Start(const NlpFunctions::First& first, const double* jacobian, std::size_t k, State& s, Scratch& w) {
     s.row_scale = Vector::Ones(nlp_.m), s.scale = 1;
-    s.slack = Vector::Zero(nlp_.m), s.dual = Vector::Zero(nlp_.m), s.dy = Vector::Zero(nlp_.n);
+    s.slack = Vector::Zero(nlp_.m), s.dual = Vector::Zero(nlp_.m), s.dy = s.correction = Vector::Zero(nlp_.n);
     Take(first, k, s);
     // Rows without a limit: c = -inf.
     if (!std::isfinite(s.f) || !s.g.allFinite() || s.c.array().isNaN().any() || (s.c.array() == INFINITY).any())
@@ -191,7 +209,7 @@ class InteriorPointRun {
     if (s.iterations >= o_.steps) return Close(s, SolveStatus::kStepLimit);
     while (nlp_.m > 0 && s.barrier > o_.tolerance / 10 && Error(s, gradient, s.barrier) <= kBarrierError * s.barrier) {
       s.barrier = std::max(o_.tolerance / 10, std::min(kBarrierShrink * s.barrier, std::pow(s.barrier, kBarrierPower)));
-      s.kept = 0;
+      s.filter.pairs.clear();
     }
     // K = H + J' (dual / slack) J over the inequalities, and what stands against it.
     Vector right = -gradient;
@@ -244,7 +262,10 @@ class InteriorPointRun {
       const Eigen::MatrixXd KE = llt.solve(E.transpose());
       Eigen::MatrixXd S = E * KE;
       S.diagonal().array() += 1e-13 * std::max(S.diagonal().maxCoeff(), 1e-300);
-      const Vector lambda = S.llt().solve(E * s.dy + ce);
+      const Eigen::LLT<Eigen::MatrixXd> factor(S);
+      const Vector lambda = factor.solve(E * s.dy + ce);
+      s.back = factor.solve(KE.transpose()).transpose();
+      s.equal = equal;
       s.dy -= KE * lambda;
       for (Eigen::Index j = 0; j < e; ++j) s.ddual[equal[static_cast<std::size_t>(j)]] = lambda[j];
     }
@@ -268,12 +289,15 @@ class InteriorPointRun {
     }
     const double curved = s.dy.dot(w.K * s.dy) + shift * s.dy.squaredNorm();
     if (infeasible > 1e-14) s.penalty = std::max(s.penalty, (along + std::max(0.0, curved) / 2) / (0.7 * infeasible));
-    s.slope = along - s.penalty * infeasible;
+    s.slope = along - s.penalty * infeasible, s.along = along;
     s.step = primal, s.dual_step = dual, s.trials = 0;
+    s.correction = Vector::Zero(nlp_.n);
     s.searching = true;
-    const Merit now = MeritOf(s.f, s.c, s.slack);
-    s.past[static_cast<std::size_t>(s.kept++ % kMemory)] = now;
-    ++s.iterations;
+    s.now = MeritOf(s.f, s.c, s.slack);
+    if (s.iterations++ == 0) {
+      s.most_infeasible = 1e4 * std::max(1.0, s.now.infeasible);
+      s.little_infeasible = 1e-4 * std::max(1.0, s.now.infeasible);
+    }
   }
 
   static bool Sound(const Eigen::LLT<Eigen::MatrixXd>& llt) {
@@ -290,13 +314,9 @@ class InteriorPointRun {
       if (std::isnan(c[i]) || c[i] == INFINITY) finite = false;
       if (!Equal(i) && std::isfinite(c[i])) slack[i] = std::max(slack[i], -c[i]);  // a larger slack is never worse
     }
-    double allowed = -INFINITY;
-    for (int j = 0; j < std::min(s.kept, kMemory); ++j)
-      allowed = std::max(allowed, s.past[static_cast<std::size_t>(j)].At(s.barrier, s.penalty));
     if (finite) {
-      const double value = MeritOf(f, c, slack).At(s.barrier, s.penalty);
-      if (value <= allowed + kArmijo * s.step * std::min(s.slope, 0.0) + 1e-13 * (1 + std::abs(allowed))) {
-        s.y += s.step * s.dy, s.slack = slack;
+      if (Acceptable(MeritOf(f, c, slack), s)) {
+        s.y += s.step * s.dy + s.correction, s.slack = slack;
         Take(at, k, s);
         for (Eigen::Index i = 0; i < nlp_.m; ++i) {
           if (Equal(i)) {
@@ -310,7 +330,37 @@ class InteriorPointRun {
         return;
       }
     }
+    // A trial is corrected once for the curvature of the equalities (Nocedal, Wright 2006, 15.6): without that long
+    // steps along them are refused for ever.
+    if (s.trials++ % 2 == 0 && finite && !s.equal.empty()) {
+      Vector values(Z(s.equal.size()));
+      for (std::size_t j = 0; j < s.equal.size(); ++j) values[Z(j)] = c[s.equal[j]];
+      s.correction = -s.back * values;
+      if (s.correction.norm() <= s.step * s.dy.norm() / 2) return;
+      ++s.trials;
+    }
+    s.correction.setZero();
     s.step /= 2;
+  }
+
+  // Wächter, Biegler 2006, equations 18 to 20: the barrier function decides where the step promises enough and little
+  // is infeasible; else either of the two must get better. After a failed search the penalty function may decide too.
+  bool Acceptable(const Merit& trial, State& s) const {
+    const double before = s.now.Barrier(s.barrier), after = trial.Barrier(s.barrier);
+    const double rounding = 1e-13 * (1 + std::abs(before));
+    const bool allowed = trial.infeasible <= s.most_infeasible && s.filter.Allows(trial.infeasible, after - rounding);
+    const bool promises = s.along < 0 && s.now.infeasible <= s.little_infeasible &&
+                          s.step * std::pow(-s.along, 2.3) > std::pow(s.now.infeasible, 1.1);
+    if (allowed && promises) {
+      if (after <= before + kArmijo * s.step * s.along + rounding) return true;
+    } else if (allowed && (trial.infeasible <= (1 - kMargin) * s.now.infeasible ||
+                           after <= before - kMargin * s.now.infeasible + rounding)) {
+      s.filter.pairs.push_back({(1 - kMargin) * s.now.infeasible, before - kMargin * s.now.infeasible});
+      return true;
+    }
+    if (s.failures == 0) return false;
+    const double merit = s.now.At(s.barrier, s.penalty);
+    return trial.At(s.barrier, s.penalty) <= merit + kArmijo * s.step * std::min(s.slope, 0.0) + rounding;
   }
 
   void Failed(State& s) {

@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "compiler/check.h"
+#include "runtime/correct.h"
 #include "runtime/solver.h"
 
 namespace amo::runtime {
@@ -44,6 +45,7 @@ class Stepper {
       now_[v.name] = AlongBatch(now_.at(v.name), v.type.shape, batch_);
     bare_ = now_;
     ProjectVariables(p_, values_, batch_, now_);
+    if (p_.program.corrected) CorrectVariables();
     StartStates(p_, values_, batch_, now_);
     Enter(0);
   }
@@ -88,6 +90,11 @@ class Stepper {
   }
 
  private:
+  void CorrectVariables() {
+    const Instances instances(p_, values_, batch_);
+    for (auto& [name, t] : instances.Split(Correct(p_, values_, instances.Join(now_)))) now_[name] = t;
+  }
+
   void Enter(std::size_t stage) { stage_ = stage, inside_ = 0, entered_ = now_; }
 
   Values All() const {
