@@ -18,7 +18,7 @@
 namespace amo::runtime {
 namespace {
 
-constexpr int kSteps = 10;
+constexpr int kSteps = 20;  // and shortened ones
 constexpr double kFeasible = 1e-10;
 
 Matrix ToMatrix(const at::Tensor& t) {
@@ -60,13 +60,27 @@ struct Steps : torch::autograd::Function<Steps> {
     const std::int64_t batch = y.rows();
     holder->factors.resize(static_cast<std::size_t>(batch));
     holder->active = Matrix::Zero(batch, nlp.m);
-    std::vector<char> open(static_cast<std::size_t>(batch), 1);
+    std::vector<char> open(static_cast<std::size_t>(batch), 1), shortened(static_cast<std::size_t>(batch), 0);
+    std::vector<double> reached(static_cast<std::size_t>(batch), INFINITY);
+    Matrix last = y;  // the point that was reached, from which the step at hand was taken
     for (int step = 0; step <= kSteps; ++step) {
       const Matrix sides = functions.AtPoints(holder->values, y).sides;
       bool any = false;
       for (std::int64_t i = 0; i < batch; ++i) {
         char& mine = open[static_cast<std::size_t>(i)];
         const double violation = Violation(nlp, sides.row(i));
+        double& best = reached[static_cast<std::size_t>(i)];
+        shortened[static_cast<std::size_t>(i)] = 0;
+        if (mine && step > 0 && !(violation < best)) {  // too far: half of it, by the same linearization
+          const Eigen::RowVectorXd half = (y.row(i) - last.row(i)) / 2;
+          mine = step + 1 < kSteps && half.cwiseAbs().maxCoeff() > 1e-12;
+          y.row(i) = last.row(i);
+          if (mine) y.row(i) += half;
+          shortened[static_cast<std::size_t>(i)] = 1;
+          any = any || mine;
+          continue;
+        }
+        if (mine) best = violation, last.row(i) = y.row(i);
         // The first step is taken in any case: its factors give the derivative.
         mine = mine && std::isfinite(violation) && (step == 0 || violation > kFeasible);
         any = any || mine;
@@ -76,7 +90,7 @@ struct Steps : torch::autograd::Function<Steps> {
       ParallelFor(0, batch, 4, [&](std::int64_t begin, std::int64_t end) {
         Matrix J;
         for (std::int64_t i = begin; i < end; ++i) {
-          if (!open[static_cast<std::size_t>(i)]) continue;
+          if (!open[static_cast<std::size_t>(i)] || shortened[static_cast<std::size_t>(i)]) continue;
           functions.Jacobian(jacobians.row(i).data(), J);
           auto f = std::make_unique<QpFactors>(Matrix::Identity(nlp.n, nlp.n), J, nlp.equal);
           const QpSolutions s = SolveQp(*f, Matrix::Zero(1, nlp.n), sides.row(i), Matrix());

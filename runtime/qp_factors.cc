@@ -26,7 +26,8 @@ Vector ColumnScales(const Matrix& P, const Matrix& A) {
   const Eigen::Index n = P.rows(), m = A.rows();
   Vector d(n), e = Vector::Ones(m);
   for (Eigen::Index j = 0; j < n; ++j) d[j] = P(j, j) > 0 ? 1 / std::sqrt(P(j, j)) : 1;
-  for (int round = 0; round < 10 && m > 0; ++round) {
+  const bool curved = n == 0 || P.diagonal().minCoeff() > 0;
+  for (int round = 0; round < 10 && m > 0 && !curved; ++round) {
     for (Eigen::Index i = 0; i < m; ++i) {
       const double largest = (A.row(i).transpose().array() * d.array()).abs().maxCoeff() * e[i];
       if (largest > 0) e[i] /= std::sqrt(largest);

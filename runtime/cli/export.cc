@@ -68,6 +68,8 @@ std::vector<Candidate> Candidates(const compiler::Program& built) {
     const auto* role = std::find_if(std::begin(kRoles), std::end(kRoles),
                                     [&](const Role& r) { return r.role == named.role; });
     if (role == std::end(kRoles)) continue;
+    // The projection onto all rows at once is no compiled function: half of it would be a wrong one.
+    if (named.role == "project" && !built.projected.empty()) continue;
     const bool constraint = named.role == "constraint";
     std::string about(named.role == "objective" && built.maximize ? kNegated : role->about);
     if (constraint) about = fmt::format("The constraint {}. {}", named.name, about);

@@ -14,7 +14,9 @@
 #include <string>
 
 #include "runtime/answer.h"
+#include "runtime/correct.h"
 #include "runtime/instances.h"
+#include "runtime/predictor.h"
 #include "runtime/reference.h"
 #include "tests/runtime/make_problem.h"
 
@@ -143,6 +145,40 @@ TEST(Quadratic, ProjectionsOntoRowsAndTheirDerivatives) {
     }
   }
   EXPECT_GT(smooth, 200);
+}
+
+// Predictions are moved onto nonlinear constraints, also from afar; at points that keep them the derivative is that of
+// the projection onto their tangent.
+TEST(Correct, NonlinearConstraintsAreReached) {
+  const Problem p = MakeProblem(
+      "dim n = 4\ncontext x : real[n] ~ normal(0, 1)\nvariable y : real[n] in box(-2, 2)\nminimize sumsq(y - x)\n"
+      "subject to\n  shell: sumsq(y) == 1\n  saddle: y[0] * y[1] <= 0.1 + 0.05 * y[2]\n  plane: sum(y) <= 1.2\n"
+      "model y = 5 * x\n");
+  EXPECT_TRUE(p.program.corrected);
+  EXPECT_EQ(p.program.projected, std::vector<std::string>{"plane"});
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{8});
+  const Values sample = Sample(p, 60, Split::kTest, g);
+  const Values answer = RunModel(p, sample, 60).answer;
+  const Certificate c = Certify(p, With(sample, answer), 60);
+  for (const auto& [name, amounts] : c.violations) EXPECT_LT(Worst(amounts), 1e-9) << name;
+  const at::Tensor at = answer.at("y"), w = at::randn_like(at);
+  const at::AutoGradMode record(true);
+  const at::Tensor leaf = at.detach().clone().requires_grad_(true);
+  const at::Tensor slope = torch::autograd::grad({(Correct(p, sample, leaf) * w).sum()}, {leaf})[0];
+  constexpr double kStep = 1e-6;
+  std::int64_t smooth = 0;
+  for (std::int64_t j = 0; j < 4; ++j) {
+    at::Tensor up = at.clone(), down = at.clone();
+    up.select(1, j).add_(kStep), down.select(1, j).sub_(kStep);
+    const at::Tensor right = ((Correct(p, sample, up) - at) * w).sum(1) / kStep;
+    const at::Tensor left = ((at - Correct(p, sample, down)) * w).sum(1) / kStep;
+    for (std::int64_t i = 0; i < 60; ++i) {
+      if (std::abs((right[i] - left[i]).item<double>()) > 1e-4) continue;  // a row becomes active there
+      EXPECT_NEAR(((right[i] + left[i]) / 2).item<double>(), slope[i][j].item<double>(), 1e-4) << i << " " << j;
+      ++smooth;
+    }
+  }
+  EXPECT_GT(smooth, 150);
 }
 
 TEST(Quadratic, SetsThatAreRows) {
