@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the solver of a file on its test draws, in one batch and one by one, and writes its answers, so that peers solve
-// the same instances (qp_peers.py).
+// Times the solver of a file on its test draws, in one batch and one by one, and writes its answers, so that peers
+// solve the same instances (qp_peers.py).
 #include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 
@@ -83,8 +83,8 @@ int main(int argc, char** argv) {
   std::sort(single.begin(), single.end());
   const auto solved = std::count(s.status.begin(), s.status.end(), SolveStatus::kSolved);
   fmt::print("{}  batch {}: {:.2f} us an instance (median; minimum {:.2f}); one by one {:.2f} us ({:.2f}); {} solved\n",
-             ReferenceName(*problem), instances, batch[batch.size() / 2] * 1e6, batch[0] * 1e6, single[single.size() / 2] * 1e6, single[0] * 1e6,
-             solved);
+             ReferenceName(*problem), instances, batch[batch.size() / 2] * 1e6, batch[0] * 1e6,
+             single[single.size() / 2] * 1e6, single[0] * 1e6, solved);
   if (!json.empty()) {
     std::ofstream(json) << nlohmann::json{{"batch", batch[batch.size() / 2]}, {"single", single[single.size() / 2]},
                                            {"unsolved", instances - solved}};

@@ -129,7 +129,7 @@ struct Program {
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
   std::vector<std::string> kept;            // constraints that `project` keeps
-  std::vector<std::string> projected;       // those that the projection onto the affine ones of `cones`, all at once, keeps
+  std::vector<std::string> projected;  // those that the projection onto the affine ones of `cones`, all at once, keeps
   bool corrected = false;                   // predictions are moved towards the others: runtime/correct.h
   // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier /
   // penalty, from their cones; and what the multipliers become (the augmented Lagrangian: Hestenes 1969, Powell 1969;

@@ -259,8 +259,9 @@ void BuildRows(Parts& parts, const lang::Program& source) {
   if (program.affine) ChooseProjected(program, sets_are_rows, row_sets);
   if (!row_sets.empty() && program.projected.empty()) {
     const lang::ValueDecl& d = *AsVariable(parts.problem, row_sets[0]);
-    parts.diagnostics.Error(lang::Code::kUnsupported, d.set->span,
-                            "this set cannot be kept yet beside what is hidden, learned or no polyhedron, or at this size");
+    parts.diagnostics.Error(
+        lang::Code::kUnsupported, d.set->span,
+        "this set cannot be kept yet beside what is hidden, learned or no polyhedron, or at this size");
   }
 }
 

@@ -54,10 +54,11 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
              "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
   }
   if ((name == "interior_point" || name == "newton" || name == "ipopt") && !IsSmooth(s.program)) {
-    s.Refuse(lang::Code::kUnsupported, e.span,
-             fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; this is a {}",
-                         name, ProblemClass(s.program)),
-             "`amo explain` says which part has a kink");
+    s.Refuse(
+        lang::Code::kUnsupported, e.span,
+        fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; this is a {}",
+                    name, ProblemClass(s.program)),
+        "`amo explain` says which part has a kink");
   }
   if (name == "iterate" && s.problem.updates.empty()) s.Unsupported(e.span, "`iterate` without an `update`");
   Refinement r{name, {}, e.span};

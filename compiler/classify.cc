@@ -48,7 +48,8 @@ std::string ProblemClass(const Program& p) {
   const bool linear = std::all_of(p.classes.begin() + 1, p.classes.end(), [](const Classified& c) {
     return c.curvature.degree <= Degree::kAffine;
   });
-  if (linear && p.rows_whole) return (objective.convex ? "convex " : "nonlinear ") + smooth + "program with linear constraints";
+  if (linear && p.rows_whole)
+    return (objective.convex ? "convex " : "nonlinear ") + smooth + "program with linear constraints";
   return smooth + "nonlinear program";
 }
 

@@ -130,7 +130,8 @@ class Pass {
         if (x.nonpositive) return Negated(x);
         return {Degree::kOther, Affine(x), false, true, false, false, x.by};
       }
-      case Op::kCosh: return Affine(x) ? Curvature{Degree::kOther, true, false, true, false, x.smooth, x.by} : Unknown(x);
+      case Op::kCosh:
+        return Affine(x) ? Curvature{Degree::kOther, true, false, true, false, x.smooth, x.by} : Unknown(x);
       case Op::kStop:  // its derivative is not that of its value: no rule may rely on it
       case Op::kSign:
       case Op::kFloor:
@@ -320,7 +321,9 @@ std::string Describe(const Curvature& c) {
   switch (c.degree) {
     case Degree::kConstant: return "constant";
     case Degree::kAffine: return "linear";
-    case Degree::kQuadratic: text = c.convex ? "convex quadratic" : c.concave ? "concave quadratic" : "quadratic"; break;
+    case Degree::kQuadratic:
+      text = c.convex ? "convex quadratic" : c.concave ? "concave quadratic" : "quadratic";
+      break;
     case Degree::kOther:
       text = c.convex ? "convex" : c.concave ? "concave" : "neither convex nor concave by the rules";
       break;

@@ -17,7 +17,8 @@ namespace {
 // for by rows that are not positive.
 class Lifter {
  public:
-  Lifter(Builder& b, const Function& f, const std::vector<Curvature>& curvature) : b_(b), f_(f), curvature_(curvature) {}
+  Lifter(Builder& b, const Function& f, const std::vector<Curvature>& curvature)
+      : b_(b), f_(f), curvature_(curvature) {}
 
   void Copy(const std::vector<Value>& inputs) {
     values_.resize(f_.nodes.size());
@@ -41,7 +42,8 @@ class Lifter {
   bool IsKink(const Node& n, std::size_t i) const {
     if (n.op != Op::kAbs && n.op != Op::kMax && n.op != Op::kReduceMax) return false;
     return n.type.elem == Elem::kReal && curvature_[i].degree == Degree::kOther &&
-           std::all_of(n.args.begin(), n.args.end(), [&](Value v) { return curvature_[At(v)].degree <= Degree::kAffine; });
+           std::all_of(n.args.begin(), n.args.end(),
+                       [&](Value v) { return curvature_[At(v)].degree <= Degree::kAffine; });
   }
 
   Value Lifted(const Node& n, const std::vector<Value>& args) {
@@ -73,7 +75,8 @@ std::vector<Value> Inputs(Builder& b, const Function& f) {
   std::vector<Value> inputs;
   for (const Input& in : f.inputs) {
     const int k = b.function().FindInput(in.name);
-    inputs.push_back(k >= 0 ? b.function().inputs[static_cast<std::size_t>(k)].value : b.Input(in.name, in.role, in.type));
+    inputs.push_back(k >= 0 ? b.function().inputs[static_cast<std::size_t>(k)].value
+                            : b.Input(in.name, in.role, in.type));
   }
   return inputs;
 }
@@ -102,7 +105,8 @@ std::optional<Program> Lift(const Program& p) {
   of_sides.Copy(Inputs(sides, *p.objective));
   if (p.sides) {
     const std::vector<Value> values = Inline(sides, *p.sides, Inputs(sides, *p.sides));
-    for (const compiler::Output& o : p.sides->outputs) sides.Output(o.name, values[static_cast<std::size_t>(o.value.index)]);
+    for (const compiler::Output& o : p.sides->outputs)
+      sides.Output(o.name, values[static_cast<std::size_t>(o.value.index)]);
   }
   for (const Value row : of_sides.rows()) {
     const std::string output = fmt::format("side/{}", lifted.cones.size());

@@ -17,7 +17,8 @@ std::vector<Value> InputsOf(Builder& b, const Program& p, const Function& f, Val
     std::int64_t at = 0;
     bool found = false;
     for (const Named& v : p.variables) {
-      if (v.name == in.name) inputs.push_back(b.Reshape(b.Slice(flat, {at}, {Count(v.type.shape)}), v.type.shape)), found = true;
+      if (v.name == in.name)
+        inputs.push_back(b.Reshape(b.Slice(flat, {at}, {Count(v.type.shape)}), v.type.shape)), found = true;
       at += Count(v.type.shape);
     }
     if (found) continue;
@@ -36,7 +37,8 @@ Value AppendSides(Builder& b, const Program& p, Value flat) {
   if (!p.sides || p.cones.empty()) return b.Filled(0, {0});
   const std::vector<Value> values = Inline(b, *p.sides, InputsOf(b, p, *p.sides, flat));
   std::vector<Value> parts;
-  for (std::size_t k = 0; k < p.cones.size(); ++k) parts.push_back(b.Reshape(OutputOf(*p.sides, values, k), {p.cones[k].count}));
+  for (std::size_t k = 0; k < p.cones.size(); ++k)
+    parts.push_back(b.Reshape(OutputOf(*p.sides, values, k), {p.cones[k].count}));
   return parts.size() == 1 ? parts[0] : b.Concat(parts, 0);
 }
 
@@ -112,7 +114,8 @@ Nlp MakeNlp(const Program& p) {
   for (const Input& in : nlp.values.inputs) inputs.push_back(b.Input(in.name, in.role, in.type));
   const std::vector<Value> values = Inline(b, nlp.values, inputs);
   const Value dual = b.Input("dual", Role::kInstance, {Elem::kReal, {nlp.m}});
-  b.Output("lagrangian", b.Add(OutputOf(nlp.values, values, 0), b.Dot(dual, OutputOf(nlp.values, values, 1), {0}, {0}, {})));
+  b.Output("lagrangian",
+           b.Add(OutputOf(nlp.values, values, 0), b.Dot(dual, OutputOf(nlp.values, values, 1), {0}, {0}, {})));
   const Function lagrangian = Simplify(b.Finish());
   Function slope = Gradient(lagrangian, {0});
   slope.outputs = {slope.outputs[1]};

@@ -305,12 +305,12 @@ std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& p
     const std::string& name = c->name.text;
     const bool bound = std::count(program.kept.begin(), program.kept.end(), name) > 0;
     const auto bounds = bound ? BoundsOf(problem, *c) : std::nullopt;
-    all.push_back({name, IsKept(program, name),
-                   bounds ? fmt::format("kept by construction: part of the projection of `{}`", bounds->variable)
-                   : IsKept(program, name)
-                       ? "kept to rounding by the projection onto all linear constraints and sets at once"
-                   : program.corrected ? "predictions are corrected by Gauss-Newton steps on linearized rows: no guarantee"
-                                       : "penalized in training: no guarantee"});
+    all.push_back(
+        {name, IsKept(program, name),
+         bounds                  ? fmt::format("kept by construction: part of the projection of `{}`", bounds->variable)
+         : IsKept(program, name) ? "kept to rounding by the projection onto all linear constraints and sets at once"
+         : program.corrected     ? "predictions are corrected by Gauss-Newton steps on linearized rows: no guarantee"
+                                 : "penalized in training: no guarantee"});
   }
   return all;
 }

@@ -40,8 +40,8 @@ Plan MakePlan(const lang::Program& source, const Parts& parts);
 Term ProjectWithin(Scope& scope, const Plan& plan, const lang::ValueDecl& variable, const Term& y,
                    const std::vector<Bound>& bounds);
 
-// A set's points as inequalities and equations: v is in it where the entries of `negative` are <= 0, those of `equal` 0.
-// Nothing where it is no polyhedron that is known here.
+// A set's points as inequalities and equations: v is in it where the entries of `negative` are <= 0, those of `equal`
+// 0. Nothing where it is no polyhedron that is known here.
 struct SetSides {
   std::vector<Term> negative, equal;  // flat
 };

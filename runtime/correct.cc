@@ -52,7 +52,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct Steps : torch::autograd::Function<Steps> {
-  static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<Holder>& holder, const at::Tensor& from) {
+  static at::Tensor forward(AutogradContext* context, const c10::intrusive_ptr<Holder>& holder,
+                            const at::Tensor& from) {
     const Problem& p = *holder->problem;
     const NlpFunctions functions(p);
     const compiler::Nlp& nlp = functions.nlp();

@@ -8,9 +8,9 @@
 namespace amo::runtime {
 
 // Gauss-Newton steps from y [B, n]: each goes to the nearest point that keeps the linearized rows, halved
-// while the largest violation would grow, until an instance fails by no more than 1e-10, or twenty times. Near rows that can be kept together it converges quadratically; it
-// promises nothing else. The derivative is that of the projection onto the tangent of the rows that were active, which
-// is exact for points that keep them.
+// while the largest violation would grow, until an instance fails by no more than 1e-10, or twenty times. Near rows
+// that can be kept together it converges quadratically; it promises nothing else. The derivative is that of the
+// projection onto the tangent of the rows that were active, which is exact for points that keep them.
 at::Tensor Correct(const Problem& problem, const Values& values, const at::Tensor& y);
 
 }  // namespace amo::runtime

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A primal-dual interior point method for smooth nonlinear programs, dense, every instance on its own steps: slacks for
-// the inequalities, Newton's equations reduced to the variables and solved by Cholesky factorizations that also tell the
-// inertia, a line search with a filter of infeasibility and barrier function, corrected for the curvature of equalities.
-// (Wächter, Biegler 2006; Nocedal, Wright 2006, chapter 19.) Without rows it is Newton's method.
+// the inequalities, Newton's equations reduced to the variables and solved by Cholesky factorizations that also tell
+// the inertia, a line search with a filter of infeasibility and barrier function, corrected for the curvature of
+// equalities. (Wächter, Biegler 2006; Nocedal, Wright 2006, chapter 19.) Without rows it is Newton's method.
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -36,8 +36,8 @@ struct Merit {
   double At(double barrier, double penalty) const { return Barrier(barrier) + penalty * infeasible; }
 };
 
-// Pairs of infeasibility and barrier function; a trial has to be better than each in one of the two. It lets steps along
-// curved equalities grow infeasible for a while where the objective falls, which a penalty forbids.
+// Pairs of infeasibility and barrier function; a trial has to be better than each in one of the two. It lets steps
+// along curved equalities grow infeasible for a while where the objective falls, which a penalty forbids.
 struct Filter {
   std::vector<std::pair<double, double>> pairs;
   bool Allows(double infeasible, double barrier) const {
@@ -85,7 +85,8 @@ class InteriorPointRun {
     ForEach([&](std::size_t k, State& s, Scratch& w) { Start(first, jacobians.row(Z(k)).data(), k, s, w); });
     for (std::int64_t round = 0; round < 40 * o_.steps && Compact(); ++round) {
       const Matrix y = Points([](const State& s) { return s.y; });
-      const Matrix dual = Points([&](const State& s) -> Vector { return s.dual.cwiseProduct(s.row_scale) / s.scale; }, nlp_.m);
+      const Matrix dual =
+          Points([&](const State& s) -> Vector { return s.dual.cwiseProduct(s.row_scale) / s.scale; }, nlp_.m);
       jacobians = functions_.Jacobians(values_, y);
       const Matrix hessians = functions_.Hessians(values_, y, dual);
       ForEach([&](std::size_t k, State& s, Scratch& w) {
@@ -93,7 +94,9 @@ class InteriorPointRun {
       });
       for (int trial = 0; trial < kTrials && Searching(); ++trial) {
         const NlpFunctions::First at =
-            functions_.AtPoints(values_, Points([](const State& s) -> Vector { return s.searching ? Vector(s.y + s.step * s.dy + s.correction) : s.y; }));
+            functions_.AtPoints(values_, Points([](const State& s) -> Vector {
+                                  return s.searching ? Vector(s.y + s.step * s.dy + s.correction) : s.y;
+                                }));
         ForEach([&](std::size_t k, State& s, Scratch&) { if (s.open && s.searching) Try(at, k, s); });
       }
       for (State& s : all_) if (s.open && s.searching) Failed(s);
@@ -233,7 +236,8 @@ class InteriorPointRun {
     const Eigen::Index e = Z(equal.size());
     Matrix E(e, nlp_.n);
     Vector ce(e);
-    for (Eigen::Index j = 0; j < e; ++j) E.row(j) = w.J.row(equal[static_cast<std::size_t>(j)]), ce[j] = s.c[equal[static_cast<std::size_t>(j)]];
+    for (Eigen::Index j = 0; j < e; ++j)
+      E.row(j) = w.J.row(equal[static_cast<std::size_t>(j)]), ce[j] = s.c[equal[static_cast<std::size_t>(j)]];
     Matrix whole = w.K;
     if (e > 0) {
       whole.noalias() += size * E.transpose() * E;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ipopt (Wächter, Biegler 2006) as a reference: one instance after the other, on the same derivatives as our own methods.
+// Ipopt (Wächter, Biegler 2006) as a reference: one instance after the other, on the same derivatives as our own
+// methods.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -66,7 +67,8 @@ class OneInstance : public Ipopt::TNLP {
     std::copy(at.sides.data(), at.sides.data() + m, sides);
     return true;
   }
-  bool eval_jac_g(Index n, const Number* x, bool, Index m, Index, Index* rows, Index* columns, Number* entries) override {
+  bool eval_jac_g(Index n, const Number* x, bool, Index m, Index, Index* rows, Index* columns,
+                  Number* entries) override {
     if (entries) functions_.Jacobian(functions_.Jacobians(values_, Row(x, n)).data(), dense_);
     Index k = 0;
     for (Index i = 0; i < m; ++i) {

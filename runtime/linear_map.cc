@@ -24,7 +24,8 @@ bool IsVariable(const Problem& p, const std::string& name) {
 bool Varies(const Problem& p, const compiler::Function& f) {
   std::vector<bool> inputs;
   for (const compiler::Input& in : f.inputs) {
-    inputs.push_back(in.role == compiler::Role::kInstance && !in.name.starts_with("tangent/") && !IsVariable(p, in.name));
+    inputs.push_back(in.role == compiler::Role::kInstance && !in.name.starts_with("tangent/") &&
+                     !IsVariable(p, in.name));
   }
   const std::vector<bool> varies = compiler::VariesFrom(f, inputs);
   return std::any_of(f.outputs.begin(), f.outputs.end(), [&](const compiler::Output& o) {
@@ -58,7 +59,8 @@ std::vector<Matrix> MatricesOf(const Problem& p, const compiler::Function& f, co
     if (in.name.starts_with("tangent/")) {
       std::int64_t at = 0;
       for (const compiler::Named& v : p.program.variables) {
-        if ("tangent/" + v.name == in.name) inputs.push_back(unit.narrow(1, at, compiler::Count(v.type.shape)).reshape(sized(v.type.shape)));
+        if ("tangent/" + v.name == in.name)
+          inputs.push_back(unit.narrow(1, at, compiler::Count(v.type.shape)).reshape(sized(v.type.shape)));
         at += compiler::Count(v.type.shape);
       }
     } else if (IsVariable(p, in.name)) {
@@ -75,7 +77,8 @@ std::vector<Matrix> MatricesOf(const Problem& p, const compiler::Function& f, co
   for (std::size_t k = 0; k < out.size(); ++k) {
     const std::int64_t entries = compiler::Count(f.type(f.outputs[k].value).shape);
     const bool whole = out[k].dim() > static_cast<std::int64_t>(f.type(f.outputs[k].value).shape.size());
-    parts.push_back(whole ? out[k].reshape({count * n, entries}) : out[k].reshape({1, entries}).expand({count * n, entries}));
+    parts.push_back(whole ? out[k].reshape({count * n, entries})
+                          : out[k].reshape({1, entries}).expand({count * n, entries}));
   }
   std::vector<Matrix> all(static_cast<std::size_t>(count));
   if (parts.empty()) return all;

@@ -11,8 +11,8 @@
 namespace amo::runtime {
 
 // Inputs of `function`: "tangent/NAME" for variables, and any others; it does not depend on the variables themselves.
-// Its outputs, one after the other and flat, as rows; the variables' entries as columns. One matrix where it is the same
-// for every instance, else one for each of the batch.
+// Its outputs, one after the other and flat, as rows; the variables' entries as columns. One matrix where it is the
+// same for every instance, else one for each of the batch.
 std::vector<Matrix> MatricesOf(const Problem& problem, const compiler::Function& function, const Values& values,
                                std::int64_t batch);
 

@@ -191,7 +191,8 @@ QpAdjoint DifferentiateQp(const QpFactors& f, const Matrix& multipliers, const M
       active.clear();
       for (Eigen::Index j = 0; j < f.C.rows(); ++j) {
         const QpFactors::Interval& side = f.intervals[static_cast<std::size_t>(j)];
-        if (multipliers(i, side.upper) != 0 || (side.lower >= 0 && multipliers(i, side.lower) != 0)) active.push_back(j);
+        if (multipliers(i, side.upper) != 0 || (side.lower >= 0 && multipliers(i, side.lower) != 0))
+          active.push_back(j);
       }
       const auto a = static_cast<Eigen::Index>(active.size());
       auto block = system.topLeftCorner(a, a);

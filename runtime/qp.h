@@ -9,10 +9,11 @@
 
 // Convex quadratic programs that share their matrices, and differ in linear terms and right-hand sides:
 //   minimize 1/2 y'Py + q'y   subject to   (Ay + b)_i == 0 or <= 0, as `equal` says.
-// Equalities are eliminated once, by a basis of their null space; what remains is solved for each instance by a proximal
-// augmented Lagrangian whose subproblems semismooth Newton steps end exactly: each step is one Cholesky factorization
-// of the active rows of D = C H⁻¹ C', which is shared. (Hermans, Themelis, Patrinos 2022, "QPALM"; Bambade et al. 2022,
-// "ProxQP"; block exchanges as in Kim, Park 2011, "Fast nonnegative matrix factorization", section 3.)
+// Equalities are eliminated once, by a basis of their null space; what remains is solved for each instance by a
+// proximal augmented Lagrangian whose subproblems semismooth Newton steps end exactly: each step is one Cholesky
+// factorization of the active rows of D = C H⁻¹ C', which is shared. (Hermans, Themelis, Patrinos 2022, "QPALM";
+// Bambade et al. 2022, "ProxQP"; block exchanges as in Kim, Park 2011, "Fast nonnegative matrix factorization",
+// section 3.)
 namespace amo::runtime {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;

@@ -47,7 +47,8 @@ QpFactors::QpFactors(const Matrix& P_given, const Matrix& A_given, const std::ve
   columns = n > 0 ? ColumnScales(P, A) : Vector();
   const Matrix P_scaled = columns.asDiagonal() * P * columns.asDiagonal();
   const Matrix A_scaled = A * columns.asDiagonal();
-  for (Eigen::Index i = 0; i < m; ++i) if (equal[static_cast<std::size_t>(i)]) equal_rows.push_back(static_cast<int>(i));
+  for (Eigen::Index i = 0; i < m; ++i)
+    if (equal[static_cast<std::size_t>(i)]) equal_rows.push_back(static_cast<int>(i));
 
   // Equalities, each row with norm 1: A' = Q R P'.
   const auto k = static_cast<Eigen::Index>(equal_rows.size());

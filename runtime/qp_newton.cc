@@ -43,7 +43,8 @@ void QpNewton::Rows(const Vector& mu, Vector& rows) const {
 // Multipliers of the active rows such that each is `slack` times its multiplier's change beyond its side.
 bool QpNewton::SolveActive(double slack) {
   active_.clear();
-  for (Eigen::Index i = 0; i < k_; ++i) if (side_[static_cast<std::size_t>(i)] != 0) active_.push_back(static_cast<int>(i));
+  for (Eigen::Index i = 0; i < k_; ++i)
+    if (side_[static_cast<std::size_t>(i)] != 0) active_.push_back(static_cast<int>(i));
   const auto a = static_cast<Eigen::Index>(active_.size());
   next_.setZero();
   if (a == 0) return true;

@@ -6,9 +6,9 @@
 
 #include "runtime/qp.h"
 
-// One instance of the reduced problem: minimize 1/2 z'Hz + g'z subject to lower <= Cz <= upper. In here a point is known
-// by the multipliers mu that lead to it, z = -W (g + C'mu), and by its rows Cz = -d - D mu with d = C W g; so a step costs
-// nothing that grows with the number of variables.
+// One instance of the reduced problem: minimize 1/2 z'Hz + g'z subject to lower <= Cz <= upper. In here a point is
+// known by the multipliers mu that lead to it, z = -W (g + C'mu), and by its rows Cz = -d - D mu with d = C W g; so a
+// step costs nothing that grows with the number of variables.
 namespace amo::runtime {
 
 class QpNewton {

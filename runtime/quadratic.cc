@@ -53,8 +53,9 @@ Function Only(const compiler::Program& p, Function f, const std::string& prefix)
   const std::vector<compiler::Value> values = compiler::Inline(b, f, inputs);
   for (const compiler::Named& v : p.variables) {
     const int k = f.FindOutput(prefix + v.name);
-    b.Output(prefix + v.name, k < 0 ? b.Filled(0, v.type.shape)
-                                    : values[static_cast<std::size_t>(f.outputs[static_cast<std::size_t>(k)].value.index)]);
+    b.Output(prefix + v.name,
+             k < 0 ? b.Filled(0, v.type.shape)
+                   : values[static_cast<std::size_t>(f.outputs[static_cast<std::size_t>(k)].value.index)]);
   }
   return compiler::Simplify(b.Finish());
 }
@@ -93,7 +94,8 @@ at::Tensor Offsets(const Problem& p, const Values& values, std::int64_t batch) {
 std::vector<char> EqualRows(const compiler::Program& p) {
   std::vector<char> equal;
   for (const compiler::ConeRows& rows : p.cones)
-    if (rows.affine) equal.insert(equal.end(), static_cast<std::size_t>(rows.count), rows.cone == compiler::Cone::kZero);
+    if (rows.affine)
+      equal.insert(equal.end(), static_cast<std::size_t>(rows.count), rows.cone == compiler::Cone::kZero);
   return equal;
 }
 
@@ -253,7 +255,8 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
   c.residual = at::zeros({batch}, at::TensorOptions(at::kDouble));
   at::Tensor gap = at::zeros({batch}, at::TensorOptions(at::kDouble));
   const FactorList solve = SolveFactors(p, values, batch), project = Factors(p, values, batch, false);
-  const bool strict = std::all_of(solve.begin(), solve.end(), [](const auto& f) { return f->convex && f->proximal == 0; });
+  const bool strict =
+      std::all_of(solve.begin(), solve.end(), [](const auto& f) { return f->convex && f->proximal == 0; });
   const QuadraticTerms terms = TermsOf(p, values, batch);
   const Matrix at = ToMatrix(y);
   const auto of = [&](const FactorList& list, std::int64_t i) -> const QpFactors& {
@@ -261,7 +264,9 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
   };
   Matrix g(batch, at.cols()), shorter(batch, at.cols());
   if (solve.size() == 1) g = at * solve[0]->P + terms.q;
-  else for (std::int64_t i = 0; i < batch; ++i) g.row(i) = at.row(i) * solve[static_cast<std::size_t>(i)]->P + terms.q.row(i);
+  else
+    for (std::int64_t i = 0; i < batch; ++i)
+      g.row(i) = at.row(i) * solve[static_cast<std::size_t>(i)]->P + terms.q.row(i);
   // The residual is of a step of length 1; multipliers come from one that suits the curvature.
   std::vector<double> length(static_cast<std::size_t>(batch), 1);
   double fixed = 0;

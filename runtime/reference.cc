@@ -29,7 +29,8 @@ std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   const compiler::Program& p = problem.program;
   if (p.solve.written) return p.solve.refinements;
   if (IsQuadraticProgram(problem) || LiftedOf(problem)) return {{"qp", {}, {}}};
-  if (p.lagrangian && compiler::IsSmooth(p) && problem.VariableSize() <= kMostDense) return {{"interior_point", {}, {}}};
+  if (p.lagrangian && compiler::IsSmooth(p) && problem.VariableSize() <= kMostDense)
+    return {{"interior_point", {}, {}}};
   const bool free =
       (!p.project || std::all_of(p.project->outputs.begin(), p.project->outputs.end(), [&](const compiler::Output& o) {
         const compiler::Node& n = p.project->node(o.value);
@@ -92,7 +93,8 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
     options.seed = o.seed;
     if (o.tolerance > 0) options.tolerance = o.tolerance;
     if (!method) done = Iterate(instances, done.y, options);
-    else if (problem.program.lagrangian && !method->smooth) done = AugmentedLagrangian(instances, done.y, *method, options);
+    else if (problem.program.lagrangian && !method->smooth)
+      done = AugmentedLagrangian(instances, done.y, *method, options);
     else done = method->run(instances, done.y, options);
     for (std::size_t i = 0; i < iterations.size(); ++i) iterations[i] += done.iterations[i];
   }

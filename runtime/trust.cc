@@ -116,7 +116,8 @@ Trusted PredictTrusted(const Problem& p, const Values& values, std::int64_t batc
       if (c.objective) Put(some(*c.objective), to, out.certificate.objective);
       if (c.residual) Put(some(*c.residual), to, out.certificate.residual);
       if (c.gap) Put(some(*c.gap), to, out.certificate.gap);
-      for (const auto& [name, v] : c.violations) out.certificate.violations.at(name).index_copy_(0, to, v.index_select(0, at));
+      for (const auto& [name, v] : c.violations)
+        out.certificate.violations.at(name).index_copy_(0, to, v.index_select(0, at));
     }
   }
   for (const double s : shortfall) out.within.push_back(s <= o.tolerance);

@@ -9,8 +9,8 @@
 
 #include "runtime/answer.h"
 
-// Predictions that are trusted as far as their certificates go: predict, certify, refine from the prediction, solve from
-// the beginning. Each answer says where it came from and whether it keeps the tolerance.
+// Predictions that are trusted as far as their certificates go: predict, certify, refine from the prediction, solve
+// from the beginning. Each answer says where it came from and whether it keeps the tolerance.
 namespace amo::runtime {
 
 enum class TrustStage : std::uint8_t { kPredicted, kRefined, kSolved };

@@ -172,7 +172,8 @@ nlohmann::ordered_json CertificateJson(const Certificate& c) {
   const auto spread = [](const std::optional<at::Tensor>& t) {
     return t ? SpreadJson(SpreadOf(*t)) : nlohmann::ordered_json();
   };
-  nlohmann::ordered_json json = {{"objective", spread(c.objective)}, {"residual", spread(c.residual)}, {"gap", spread(c.gap)}};
+  nlohmann::ordered_json json = {
+      {"objective", spread(c.objective)}, {"residual", spread(c.residual)}, {"gap", spread(c.gap)}};
   json["violations"] = nlohmann::ordered_json::object();
   for (const auto& [name, v] : c.violations) json["violations"][name] = SpreadJson(SpreadOf(v));
   return json;

@@ -300,7 +300,8 @@ TEST(Build, SetsActOnTheLastAxis) {
   ASSERT_EQ(Messages(built.diagnostics), "");
   std::vector<double> flat;
   for (int i = 0; i < 12; ++i) flat.push_back(std::sin(3.0 * i));
-  const std::vector<double> all = Evaluated(*built.program.project, {{"Y", {{Elem::kReal, {3, 4}}, flat}}}).at("Y").data;
+  const std::vector<double> all =
+      Evaluated(*built.program.project, {{"Y", {{Elem::kReal, {3, 4}}, flat}}}).at("Y").data;
   for (int row = 0; row < 3; ++row) {
     Built one;
     BuildText("amo 1\nproblem s\nvariable y : real[4] in simplex\nminimize sumsq(y)\n", one);

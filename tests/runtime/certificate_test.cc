@@ -31,8 +31,10 @@ Values With(Values values, const Values& more) {
 
 std::string Program(int n, int m, int e) {
   return "dim n = " + std::to_string(n) + "\ndim m = " + std::to_string(m) + "\ndim e = " + std::to_string(e) +
-         "\ndata R : real[n, n] ~ normal(0, 1)\ndata A : real[m, n] ~ normal(0, 1)\ndata E : real[e, n] ~ normal(0, 1)\n"
-         "context p : real[n] ~ normal(0, 1)\ncontext z : real[n] ~ normal(0, 0.3)\ncontext u : real[m] ~ exponential(2)\n"
+         "\ndata R : real[n, n] ~ normal(0, 1)\ndata A : real[m, n] ~ normal(0, 1)\ndata E : real[e, n] ~ normal(0, "
+         "1)\n"
+         "context p : real[n] ~ normal(0, 1)\ncontext z : real[n] ~ normal(0, 0.3)\ncontext u : real[m] ~ "
+         "exponential(2)\n"
          "variable y : real[n] in box(-2, 2)\n"
          "minimize 0.5 * sumsq(R * y) + 0.05 * sumsq(y) + dot(p, y)\n"
          "subject to\n  rows: A * y <= A * clamp(z, -1, 1) + u\n  same: E * y == E * clamp(z, -1, 1)\n";
@@ -109,7 +111,8 @@ TEST(Infeasible, ThePlantedConflictIsFound) {
     A.row(last) = -sum, b[last] = -total + 0.5;
     std::vector<std::int64_t> expected(order.begin(), order.begin() + planted);
     std::sort(expected.begin(), expected.end());
-    const QpSolutions s = SolveQp(QpFactors(Matrix::Identity(n, n), A, equal), Matrix::Zero(1, n), b.transpose(), Matrix());
+    const QpSolutions s =
+        SolveQp(QpFactors(Matrix::Identity(n, n), A, equal), Matrix::Zero(1, n), b.transpose(), Matrix());
     ASSERT_EQ(s.status[0], QpStatus::kInfeasible) << k;
     EXPECT_EQ(MinimalConflict(A, b, equal, s.certificates.row(0).transpose()), expected) << k;
   }

@@ -71,7 +71,8 @@ TEST(InteriorPoint, EachInstanceFailsForItself) {
   EXPECT_GT(s.multipliers[0].min().item<double>(), -1e-12);
 }
 
-// Without rows it is Newton's method: Rosenbrock's valley in few steps, whatever the sign of the curvature at the start.
+// Without rows it is Newton's method: Rosenbrock's valley in few steps, whatever the sign of the curvature at the
+// start.
 TEST(InteriorPoint, NewtonWithoutRows) {
   const Problem p = MakeProblem(
       "context a : real ~ uniform(0.5, 1.5)\nvariable y : real[2]\n"

@@ -250,7 +250,8 @@ TEST(Qp, Derivatives) {
       entry -= 2 * kStep;
       return (up - SolveQp(f, q, b, Matrix()).y.row(0).dot(dy.row(0))) / (2 * kStep);
     };
-    for (Eigen::Index j = 0; j < 7; ++j) EXPECT_NEAR(adjoint.q(0, j), slope(d.q, d.b, true, j), 1e-6) << k << " q " << j;
+    for (Eigen::Index j = 0; j < 7; ++j)
+      EXPECT_NEAR(adjoint.q(0, j), slope(d.q, d.b, true, j), 1e-6) << k << " q " << j;
     for (Eigen::Index j = 0; j < d.b.cols(); ++j)
       EXPECT_NEAR(adjoint.b(0, j), slope(d.q, d.b, false, j), 1e-6) << k << " b " << j;
   }

@@ -58,7 +58,8 @@ TEST(Quadratic, WhichProblemsAre) {
 TEST(Quadratic, MatricesOfEachInstance) {
   const Problem p = MakeProblem(
       "dim n = 4\ncontext B : real[n, n] ~ normal(0, 1)\ncontext a : real[n] ~ normal(0, 1)\n"
-      "variable y : real[n]\nminimize 0.5 * sumsq(B * y) + 0.5 * sumsq(y) + sum(y)\nsubject to\n  plane: dot(a, y) == 1\n");
+      "variable y : real[n]\nminimize 0.5 * sumsq(B * y) + 0.5 * sumsq(y) + sum(y)\nsubject to\n  plane: dot(a, y) == "
+      "1\n");
   const Solved s = Solve(p, 20);
   const at::Tensor B = s.sample.at("B"), a = s.sample.at("a"), y = s.summary.variables.at("y");
   const at::Tensor g = B.transpose(1, 2).matmul(B.matmul(y.unsqueeze(2))).squeeze(2) + y + 1;
@@ -136,7 +137,8 @@ TEST(Quadratic, ProjectionsOntoRowsAndTheirDerivatives) {
   for (std::int64_t j = 0; j < 6; ++j) {
     at::Tensor up = v.clone(), down = v.clone();
     up.select(1, j).add_(kStep), down.select(1, j).sub_(kStep);
-    const at::Tensor right = ((f.Project(up) - y) * w).sum(1) / kStep, left = ((y - f.Project(down)) * w).sum(1) / kStep;
+    const at::Tensor right = ((f.Project(up) - y) * w).sum(1) / kStep,
+                     left = ((y - f.Project(down)) * w).sum(1) / kStep;
     const at::Tensor difference = ((right + left) / 2 - slope.select(1, j)).abs();
     for (std::int64_t i = 0; i < 40; ++i) {
       if (std::abs((right[i] - left[i]).item<double>()) > 1e-6) continue;
