@@ -315,7 +315,7 @@ TEST(Plan, WhichConstraintsAreKept) {
     EXPECT_EQ(built.program.constraints.size(), 1u) << c.constraint;  // measured in any case
     const auto all = built.diagnostics.Sorted();
     const bool named = std::any_of(all.begin(), all.end(), [](const lang::Diagnostic& d) {
-      return d.message.find("predictions are trained to keep the constraint `c`, without a guarantee") == 0;
+      return d.message.starts_with("predictions are ") && d.message.ends_with("the constraint `c`, without a guarantee");
     });
     EXPECT_EQ(named, c.how == How::kOpen) << c.constraint;
   }

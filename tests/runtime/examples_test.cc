@@ -38,8 +38,23 @@ std::vector<std::string> Examples() {
 }
 
 // The tables that examples name, as types: the test needs no data.
+std::map<std::string, compiler::Type> PowerCase(std::int64_t bus, std::int64_t gen) {
+  std::map<std::string, compiler::Type> fields;
+  for (const char* name :
+       {"c2",   "c1",   "c0",  "pmin", "pmax", "qmin", "qmax", "pd0", "qd0", "vmin", "vmax", "gff",
+        "bff",  "gft",  "bft", "gtt",  "btt",  "gtf",  "btf",  "rate"}) {
+    fields[name] = {Elem::kReal, {}};
+  }
+  fields["src"] = fields["dst"] = {Elem::kInt, {}};
+  fields["G"] = fields["B"] = {Elem::kReal, {bus}};
+  fields["at"] = {Elem::kReal, {gen}};
+  return fields;
+}
+
 compiler::Tables Types() {
-  return {{"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
+  return {{"case9.npz", PowerCase(9, 3)},
+          {"case57.npz", PowerCase(57, 7)},
+          {"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
           {"dc3_x.npy", {{"x", {Elem::kReal, {50}}}}},
           {"dc3_qp.npz",
            {{"q", {Elem::kReal, {}}},
