@@ -50,13 +50,13 @@ Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
   if ((name == "qp" || name == "admm") && !IsQuadraticProgram(s.program) && !Lift(s.program)) {
     const std::string kind = ProblemClass(s.program);
     s.Refuse(lang::Code::kUnsupported, e.span,
-             fmt::format("`{}` solves linear and quadratic programs; this is a {}", name, kind),
+             fmt::format("`{}` solves linear and quadratic programs; the class here: {}", name, kind),
              "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
   }
   if ((name == "interior_point" || name == "newton" || name == "ipopt") && !IsSmooth(s.program)) {
     s.Refuse(
         lang::Code::kUnsupported, e.span,
-        fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; this is a {}",
+        fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; the class here: {}",
                     name, ProblemClass(s.program)),
         "`amo explain` says which part has a kink");
   }

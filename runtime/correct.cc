@@ -14,23 +14,13 @@
 
 #include "runtime/nlp_functions.h"
 #include "runtime/parallel.h"
+#include "runtime/tensor_matrix.h"
 
 namespace amo::runtime {
 namespace {
 
 constexpr int kSteps = 20;  // and shortened ones
 constexpr double kFeasible = 1e-10;
-
-Matrix ToMatrix(const at::Tensor& t) {
-  const at::Tensor c = t.detach().to(at::kDouble).contiguous();
-  return Eigen::Map<const Matrix>(c.const_data_ptr<double>(), c.size(0), c.size(1));
-}
-
-at::Tensor ToTensor(const Matrix& m, at::ScalarType dtype) {
-  at::Tensor t = at::empty({m.rows(), m.cols()}, at::TensorOptions(at::kDouble));
-  std::copy(m.data(), m.data() + m.size(), t.mutable_data_ptr<double>());
-  return t.to(dtype);
-}
 
 double Violation(const compiler::Nlp& nlp, const Eigen::RowVectorXd& sides) {
   double worst = 0;

@@ -16,6 +16,7 @@
 #include "runtime/parallel.h"
 #include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
+#include "runtime/tensor_matrix.h"
 
 namespace amo::runtime {
 
@@ -36,12 +37,6 @@ std::optional<TensorKernel> KernelOf(const compiler::Function& f, at::ScalarType
 
 at::Tensor Whole(const std::vector<int>& v) {
   return at::tensor(std::vector<std::int64_t>(v.begin(), v.end()), at::TensorOptions(at::kLong));
-}
-
-at::Tensor ToTensor(const Matrix& m, at::ScalarType dtype) {
-  at::Tensor t = at::empty({m.rows(), m.cols()}, at::TensorOptions(at::kDouble));
-  std::copy(m.data(), m.data() + m.size(), t.mutable_data_ptr<double>());
-  return t.to(dtype);
 }
 
 // [B, entries], repeated along the batch where it does not vary.

@@ -23,6 +23,7 @@
 #include "compiler/simplify.h"
 #include "runtime/linear_map.h"
 #include "runtime/parallel.h"
+#include "runtime/tensor_matrix.h"
 
 namespace amo::runtime {
 
@@ -58,17 +59,6 @@ Function Only(const compiler::Program& p, Function f, const std::string& prefix)
                    : values[static_cast<std::size_t>(f.outputs[static_cast<std::size_t>(k)].value.index)]);
   }
   return compiler::Simplify(b.Finish());
-}
-
-Matrix ToMatrix(const at::Tensor& t) {
-  const at::Tensor c = t.to(at::kDouble).contiguous();
-  return Eigen::Map<const Matrix>(c.const_data_ptr<double>(), c.size(0), c.size(1));
-}
-
-at::Tensor ToTensor(const Matrix& m, at::ScalarType dtype) {
-  at::Tensor t = at::empty({m.rows(), m.cols()}, at::TensorOptions(at::kDouble));
-  std::copy(m.data(), m.data() + m.size(), t.mutable_data_ptr<double>());
-  return t.to(dtype);
 }
 
 Values AtZero(const Problem& p, const Values& values, std::int64_t batch) {

@@ -11,15 +11,10 @@
 
 #include "runtime/quadratic.h"
 #include "runtime/solver.h"
+#include "runtime/tensor_matrix.h"
 
 namespace amo::runtime {
 namespace {
-
-at::Tensor ToTensor(const Matrix& m, at::ScalarType dtype) {
-  at::Tensor t = at::empty({m.rows(), m.cols()}, at::TensorOptions(at::kDouble));
-  std::copy(m.data(), m.data() + m.size(), t.mutable_data_ptr<double>());
-  return t.to(dtype);
-}
 
 std::int64_t CountRows(const compiler::Program& p) {
   std::int64_t rows = 0;
