@@ -58,7 +58,6 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
         fmt::format("predictions are {} the constraint `{}`, without a guarantee",
                     program.corrected ? "corrected towards" : "trained to keep", c->name.text));
   }
-  for (const lang::FindDecl* f : p.finds) refuse(f->relation.value->span, "`find`");
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
 }
 
@@ -100,7 +99,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   Program program;
   program.name = problem.name;
   program.maximize = !problem.objectives.empty() && problem.objectives[0]->maximize;
-  Parts parts{problem, tables, program, diagnostics};
+  Parts parts{problem, tables, program, diagnostics, nullptr};
   parts.Make("declare", {}, [&](Scope& s) {
     ForEachValue(problem, [&](const std::string& n, const lang::ValueDecl& v) {
       if (!v.index.empty() && v.kind != ValueKind::kConst) {
@@ -136,16 +135,13 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     });
   }
   const Plan plan = MakePlan(source, parts);
+  parts.plan = &plan;
   program.project = parts.Make(
       "project", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kVariable}, [&](Scope& s) {
         for (const Named& v : program.variables) {
           const lang::ValueDecl& d = *AsValue(problem.names.at(v.name));
-          const Term y = s.EvalNamed(v.name, d.names[0].span);
-          const auto bounds = plan.bounds.find(v.name);
-          const Term projected = bounds != plan.bounds.end() ? ProjectWithin(s, plan, d, y, bounds->second)
-                                 : d.set && !IsRowSet(problem, *d.set) ? s.Project(*d.set, y)
-                                                             : y;
-          s.b.Output(v.name, projected.value);
+          s.b.Output(v.name,
+                     ProjectedVariable(parts, s, v.name, s.EvalNamed(v.name, d.names[0].span)).value);
         }
         return !program.variables.empty();
       });

@@ -33,12 +33,14 @@ struct Draw {
   std::string input;    // "draw/NAME"
   Type type;            // real[...]
   bool random = false;  // of a `random`: drawn at each evaluation, not once per file or instance
+  bool stepwise = false;  // of one method's steps, which alone reads it
 };
 
 struct Weight {
   std::string input;  // "weight/NET/K"
   Type type;
-  double bound = 0;   // its start: uniform(-bound, bound), 1 / sqrt(fan in) as LibTorch's linear layer; 0: zeros
+  double bound = 0;   // its start: uniform(-bound, bound), 1 / sqrt(fan in) as LibTorch's linear layer
+  double start = 0;   // added to that
 };
 
 struct Row {
@@ -55,11 +57,26 @@ struct Named {
 // a registered data set's name) and field.
 using Tables = std::map<std::string, std::map<std::string, Type>>;
 
-// A refinement of a model, or a method of the reference solver. Settings are numbers known when the file is compiled.
+// How derivatives pass the steps of a refinement: through all of them; through the last `through`; with the gradient
+// inside each step as a constant (Finn et al. 2017); by the implicit function theorem at where they end; as if they did
+// nothing; not at all.
+enum class Passage : std::uint8_t { kUnroll, kTruncated, kFirstOrder, kImplicit, kStraightThrough, kNone };
+
+// A refinement of a model, or a method of the reference solver. Where it is a formula `step` is one step: what is moved
+// and the method's states one step on, from these, the contexts, what is learned, the draws of the step and "step", the
+// number of steps of this refinement so far. It ends with the projection onto the sets, but for the rows of
+// Program::projected. `start`: the states before the first step.
 struct Refinement {
   std::string name;
-  std::map<std::string, double> settings;
+  std::map<std::string, double> settings;  // those that are numbers known when the file is compiled
   lang::Span span;
+  std::optional<Function> step = {}, start = {};
+  std::vector<Named> states = {};
+  Passage passage = Passage::kUnroll;
+  std::optional<Function> map = {};        // of kImplicit: what is moved → the same; its fixed point is the answer
+  std::int64_t through = 0;                // steps of kTruncated; steps of the linear solver of kImplicit, 0: its own
+  std::string inner = {};                  // of kImplicit: "cg", "anderson", "dense"
+  double inner_tolerance = 0;
 };
 
 // What `model` and `solve` say: a prediction, then refinements.
@@ -67,6 +84,9 @@ struct Stages {
   bool written = false;             // the file says so; else what stands here was chosen
   std::optional<Function> predict;  // contexts and what is learned (solve: hidden values too) → each variable
   std::vector<Refinement> refinements;
+  // Of a model that searches `over` others: `predict` reads them, and refinements move them instead of the variables.
+  std::vector<Named> latents;
+  std::optional<Function> latent_start;  // contexts and what is learned → each of them, in its set
 };
 
 // A value after refinement steps, NAME(step = t): `value` at the variables and states after `first`, `first` + 1, …

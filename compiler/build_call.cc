@@ -207,6 +207,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
     return true;
   };
   const auto real = [&](std::size_t k) { return Real(a[k]); };
+  if (name == "grad" && n == 2) return Grad(call, e);
   if (name == "project" && n == 2) return Project(*call.args[1].value, Real(Eval(*call.args[0].value)));
   for (const Mapped& m : kMapped) if (is(m.name, 1)) return Unary(m.op, real(0));
   if (is("abs", 1)) return Unary(Op::kAbs, Type(a[0]) == Elem::kBool ? real(0) : a[0]);

@@ -81,12 +81,17 @@ std::optional<int> Scope::OpenLoop(const lang::Binder& binder) {
   }
   const double lo = binder.lo ? Constant(*binder.lo, "the start of a range") : 0;
   const double hi = Constant(*binder.hi, "the end of a range");
-  const int id = next_loop_++;
   const auto extent = static_cast<std::int64_t>(std::max(0.0, hi - lo));
-  loops_[id] = extent;
-  open_.push_back(id);
+  const int id = OpenRange(extent);
   Term i = {b.Iota(extent, static_cast<std::int64_t>(lo)), {id}, false, id, static_cast<std::int64_t>(lo)};
   frames.back().locals[binder.name.text] = i;
+  return id;
+}
+
+int Scope::OpenRange(std::int64_t extent) {
+  const int id = next_loop_++;
+  loops_[id] = extent;
+  open_.push_back(id);
   return id;
 }
 
@@ -240,8 +245,10 @@ Term Scope::EvalNamed(const std::string& name, lang::Span at) {
   if (name == "trained") return InputOnce("trained", Role::kShared, {});
   if (name == "regression" && results) return Regression(at);
   if (name == "violation") return Violation("", at);
-  if ((name == "residual" || name == "step") && !problem.names.count(name))
-    Unsupported(at, fmt::format("`{}` here", name));
+  if (name == "step" && in_step && !problem.names.count(name))
+    return InputOnce("step", Role::kShared, {Elem::kInt, {}});
+  if (name == "residual" && !problem.names.count(name)) return Residual(at);
+  if (name == "step" && !problem.names.count(name)) Unsupported(at, "`step` here");
   if (in_report) {
     for (const Function& f : program.reports) {
       if (f.name == "report/" + name) return InputOnce(f.name, Role::kShared, f.type(f.outputs[0].value));

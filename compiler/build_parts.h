@@ -13,11 +13,14 @@
 // What the parts of Build share: one function after another is made from the same problem.
 namespace amo::compiler {
 
+struct Plan;
+
 struct Parts {
   const lang::Problem& problem;
   const Tables& tables;
   Program& program;
   lang::Diagnostics& diagnostics;
+  const Plan* plan = nullptr;  // once it is made
 
   // One function; nullopt when a part was refused (the diagnostic stands).
   template <class F>

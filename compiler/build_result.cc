@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "compiler/build_parts.h"
+#include "compiler/extract.h"
 
 namespace amo::compiler {
 namespace {
@@ -21,7 +22,7 @@ void RefuseUntrainable(Parts& parts, const Loss& l) {
   for (const Trace& t : program.traces) late = late || (reads(t.input) && t.first + t.count > 1);
   if (!late) return;
   for (const Refinement& r : program.model.refinements) {
-    if (r.name == "gradient" || r.name == "iterate") continue;
+    if (r.step || r.map || r.passage == Passage::kNone || r.passage == Passage::kStraightThrough) continue;
     parts.diagnostics
         .Error(lang::Code::kUnsupported, l.span,
                fmt::format("a loss on the answer of `{}` cannot be compiled yet: it has no derivative", r.name))
@@ -56,6 +57,36 @@ Term Scope::Violation(const std::string& name, lang::Span at) {
   return total;
 }
 
+// The norm of the two sides of `find`, or of how far a projected step of the gradient moves.
+Term Scope::Residual(lang::Span at) {
+  std::vector<Term> parts;
+  for (const lang::FindDecl* f : problem.finds) {
+    const auto* sides = std::get_if<lang::Compare>(&f->relation.value->node);
+    if (!sides || sides->rest.size() != 1 || sides->rest[0].first != lang::CompareOp::kEq)
+      Unsupported(f->relation.value->span, "`find` of anything but one equation");
+    parts.push_back(Flat(Sub(Real(Eval(*sides->first)), Real(Eval(*sides->rest[0].second)))));
+  }
+  if (parts.empty()) {
+    std::vector<Term> y;
+    for (const compiler::Named& v : program.variables) y.push_back(EvalNamed(v.name, at));
+    for (std::size_t k = 0; k < y.size(); ++k) {
+      Term leaf = y[k];
+      leaf.value = b.Placeholder(b.type(y[k].value));
+      World world{worlds.back().replaced, {}};
+      world.replaced[program.variables[k].name] = leaf;
+      worlds.push_back(std::move(world));
+      const Value f = Objective(at).value;
+      worlds.pop_back();
+      const Term slope = Of(GradientAt(b, f, {leaf.value}, {y[k].value}, 1)[1]);
+      Term moved = Sub(y[k], slope);
+      const auto* v = std::get_if<lang::ValueDecl>(&problem.names.at(program.variables[k].name)->node);
+      if (v->set) moved = Project(*v->set, moved);
+      parts.push_back(Flat(Sub(y[k], moved)));
+    }
+  }
+  return Norm(Concat(std::move(parts), 0, at), at);
+}
+
 Term Scope::Regression(lang::Span at) {
   Term total = Number(0);
   for (const compiler::Named& v : program.variables) {
@@ -67,6 +98,11 @@ Term Scope::Regression(lang::Span at) {
 
 // NAME(step = t): t a number, or the index of an open binder, plus a number.
 Term Scope::Traced(const std::string& name, const lang::Expr& step) {
+  if (at_start) {  // a state's start sees the prediction
+    if (TryConstant(step) != 0.0)
+      Refuse(lang::Code::kBindingTime, step.span, "a state's start knows `step = 0` only");
+    return EvalNamed(name, step.span);
+  }
   if (!results) Refuse(lang::Code::kBindingTime, step.span, "`step =` is known to losses and reports only");
   const Term t = Eval(step);
   Trace trace;
@@ -89,6 +125,7 @@ Term Scope::Traced(const std::string& name, const lang::Expr& step) {
     Refuse(lang::Code::kDomain, step.span, fmt::format("the step {} lies before the prediction, step 0", trace.first));
   Builder builder(fmt::format("trace/{}", program.traces.size()));
   Scope inner(builder, problem, tables, program, inputs_, diagnostics);
+  inner.in_step = true;
   const Term value = inner.EvalNamed(name, step.span);
   builder.Output("value", value.value);
   trace.value = Simplify(builder.Finish());
@@ -144,6 +181,13 @@ void BuildLosses(Parts& parts) {
     const auto* name = std::get_if<lang::Name>(&loss.value->node);
     out.objective = name && name->name.text == "objective";
     program.losses.push_back(std::move(out));
+  }
+  if (problem.losses.empty() && !program.objective && !problem.finds.empty()) {
+    auto f = parts.Make("loss/0", kSeen, [&](Scope& s) {
+      s.b.Output("loss", s.Residual(problem.finds[0]->relation.value->span).value);
+      return true;
+    });
+    if (f) program.losses.push_back({{}, std::move(*f), false, problem.finds[0]->relation.value->span});
   }
   if (problem.losses.empty() && program.objective) {
     Loss out{{}, *program.objective, true, problem.objectives[0]->value->span};

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "compiler/build_parts.h"
-#include "compiler/classify.h"
-#include "compiler/lift.h"
+#include "compiler/plan.h"
+#include "compiler/refine.h"
 
 namespace amo::compiler {
 
@@ -21,110 +21,49 @@ namespace {
 
 using lang::ValueKind;
 
-// The refinements that run, with the settings that each reads.
-struct Known {
-  const char* name;
-  std::vector<std::string> settings;
-};
-const std::vector<Known> kRefinements = {
-    {"gradient", {"steps", "rate"}},
-    {"iterate", {"steps", "tol"}},
-    {"adam", {"steps", "rate", "tol"}},
-    {"lbfgs", {"steps", "tol", "memory"}},
-    {"projected_gradient", {"steps", "tol", "memory"}},
-    {"riemannian_gradient", {"steps", "tol"}},
-    {"qp", {"steps", "tol"}},
-    {"admm", {"steps", "tol"}},
-    {"interior_point", {"steps", "tol"}},
-    {"newton", {"steps", "tol"}},
-    {"ipopt", {"steps", "tol"}},
-};
-
-Refinement ReadRefinement(Scope& s, const lang::Expr& e) {
-  const auto* call = std::get_if<lang::Call>(&e.node);
-  const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &e.node);
-  const std::string name = word ? word->name.text : "";
-  const auto known =
-      std::find_if(kRefinements.begin(), kRefinements.end(), [&](const Known& k) { return name == k.name; });
-  if (known == kRefinements.end()) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
-  if ((name == "qp" || name == "admm") && !IsQuadraticProgram(s.program) && !Lift(s.program)) {
-    const std::string kind = ProblemClass(s.program);
-    s.Refuse(lang::Code::kUnsupported, e.span,
-             fmt::format("`{}` solves linear and quadratic programs; the class here: {}", name, kind),
-             "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
-  }
-  if ((name == "interior_point" || name == "newton" || name == "ipopt") && !IsSmooth(s.program)) {
-    s.Refuse(
-        lang::Code::kUnsupported, e.span,
-        fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; the class here: {}",
-                    name, ProblemClass(s.program)),
-        "`amo explain` says which part has a kink");
-  }
-  if (name == "iterate" && s.problem.updates.empty()) s.Unsupported(e.span, "`iterate` without an `update`");
-  Refinement r{name, {}, e.span};
-  static const std::vector<lang::Argument> kNone;
-  for (const lang::Argument& a : call ? call->args : kNone) {
-    if (!a.keyword) s.Unsupported(a.value->span, fmt::format("`{}` with a setting that has no name", name));
-    const std::string& key = a.keyword->text;
-    if (!std::count(known->settings.begin(), known->settings.end(), key)) {
-      s.Unsupported(a.keyword->span, fmt::format("the setting `{}` of `{}`", key, name));
-    }
-    const auto number = s.TryConstant(*a.value);
-    if (!number) s.Unsupported(a.value->span, fmt::format("a setting `{}` that is learned or varies", key));
-    const bool counts = key == "steps" || key == "memory";
-    if (counts && (*number < 0 || *number != std::floor(*number))) {
-      s.Refuse(lang::Code::kDomain, a.value->span, fmt::format("`{}` is {}, not a whole number", key, *number));
-    }
-    r.settings[key] = *number;
-  }
-  return r;
-}
-
 // The answer that one builder gives for all variables, cut into them.
-void CutIntoVariables(Scope& s, const Term& flat, const std::vector<Named>& variables) {
+std::vector<Term> CutIntoVariables(Scope& s, const Term& flat, const std::vector<Named>& variables) {
+  std::vector<Term> cut;
   std::int64_t at = 0;
   for (const Named& v : variables) {
     const std::int64_t count = Count(v.type.shape);
-    s.b.Output(v.name, s.b.Reshape(s.b.Slice(flat.value, {at}, {count}), v.type.shape));
+    cut.push_back(s.Of(s.b.Reshape(s.b.Slice(flat.value, {at}, {count}), v.type.shape)));
     at += count;
   }
+  return cut;
+}
+
+// What the model searches instead of the variables, as inputs that its predictions see.
+void OpenLatents(Scope& s, const std::vector<Named>& latents) {
+  for (const Named& z : latents)
+    s.frames.back().locals[z.name] = s.InputOnce(z.name, Role::kInstance, z.type);
 }
 
 std::optional<Function> Prediction(Parts& parts, const lang::Stages* written, const std::string& name,
-                                   Scope::Kinds inputs) {
+                                   Scope::Kinds inputs, const std::vector<Named>& latents) {
   const std::vector<Named>& variables = parts.program.variables;
   const bool is_model = name == "model";
   if (variables.empty() || (is_model && !written && parts.program.contexts.empty())) return std::nullopt;
   return parts.Make(name, std::move(inputs), [&](Scope& s) {
-    if (written && !written->over.empty()) s.Unsupported(written->over[0].name.span, "`over`");
-    std::int64_t total = 0;
-    for (const Named& v : variables) total += Count(v.type.shape);
-    if (written && !written->builder) {
-      for (const Named& v : variables) {
-        const auto d = std::find_if(written->predictions.begin(), written->predictions.end(),
-                                    [&](const lang::Definition& x) { return x.name.text == v.name; });
-        if (d == written->predictions.end()) {  // what is not predicted starts at zero
-          s.b.Output(v.name, s.b.Filled(0, v.type.shape));
-          continue;
-        }
-        const lang::TypeExpr& type = *AsVariable(parts.problem, v.name)->type;
-        s.b.Output(v.name, s.Declared(s.Family(d->index, *d->value), type, d->value->span).value);
-      }
-      return true;
+    OpenLatents(s, latents);
+    const std::vector<Term> y = Predictions(parts, s, written, is_model);
+    for (std::size_t k = 0; k < y.size(); ++k) s.b.Output(variables[k].name, y[k].value);
+    return true;
+  });
+}
+
+// `over z : T in SET from EXPR`: the values that refinements move, and where they start.
+void BuildLatents(Parts& parts, const lang::Stages& written, const Scope::Kinds& inputs, Stages& stages) {
+  if (written.over.empty()) return;
+  stages.latent_start = parts.Make("latents", inputs, [&](Scope& s) {
+    for (const lang::Over& over : written.over) {
+      const Shape shape = s.Dims(over.type);
+      stages.latents.push_back({over.name.text, {s.ElemOf(over.type), shape}});
+      Term start = over.from ? s.Declared(s.Real(s.Eval(*over.from)), over.type, over.from->span)
+                             : s.Of(s.b.Filled(0, shape));
+      if (over.set) start = s.Project(*over.set, start);
+      s.b.Output(over.name.text, start.value);
     }
-    const lang::Expr* builder = written ? written->builder.get() : nullptr;
-    const auto* call = builder ? std::get_if<lang::Call>(&builder->node) : nullptr;
-    const auto* word = builder ? std::get_if<lang::Name>(call ? &call->callee->node : &builder->node) : nullptr;
-    const lang::Span at = builder ? builder->span : parts.problem.decl ? parts.problem.decl->span : lang::Span{};
-    if ((word && word->name.text == "zeros") || (!written && !is_model)) {
-      CutIntoVariables(s, s.Of(s.b.Filled(0, {total})), variables);
-      return true;
-    }
-    if (!is_model) s.Unsupported(at, "a network as the start of `solve`");
-    std::vector<Term> contexts;
-    for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, at));
-    if (contexts.empty()) s.Unsupported(at, "a network without contexts");
-    CutIntoVariables(s, s.Network("model", builder, contexts, {total}, at), variables);
     return true;
   });
 }
@@ -132,16 +71,20 @@ std::optional<Function> Prediction(Parts& parts, const lang::Stages* written, co
 Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& name, Scope::Kinds inputs) {
   Stages stages;
   stages.written = written != nullptr;
-  stages.predict = Prediction(parts, written, name, std::move(inputs));
+  if (written) BuildLatents(parts, *written, inputs, stages);
+  stages.predict = Prediction(parts, written, name, std::move(inputs), stages.latents);
   if (!written) return stages;
-  Builder scratch(name);
-  Scope s(scratch, parts.problem, parts.tables, parts.program, {}, parts.diagnostics);
   for (const lang::ExprPtr& e : written->refinements) {
     try {
-      stages.refinements.push_back(ReadRefinement(s, *e));
+      const bool is_model = name == "model";
+      stages.refinements.push_back(ReadRefinement(parts, *written, *e, is_model, stages.refinements.size()));
       // `solve` wraps its methods in an augmented Lagrangian; a model's steps lower the objective alone.
       const Refinement& r = stages.refinements.back();
-      if (name != "model" || !parts.program.multipliers || r.name == "iterate") continue;
+      Builder scratch(name);
+      Scope s(scratch, parts.problem, parts.tables, parts.program, {}, parts.diagnostics);
+      if (!stages.latents.empty() && !r.step)
+        s.Unsupported(r.span, fmt::format("`{}` over values that are no variables", r.name));
+      if (!is_model || !parts.program.multipliers || r.name == "iterate") continue;
       const std::string open = parts.program.multipliers->outputs[0].name;
       s.Unsupported(r.span, fmt::format("`{}` after a prediction, under the constraint `{}`,", r.name,
                                         open.substr(open.find('/') + 1)));
@@ -151,17 +94,27 @@ Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& na
   return stages;
 }
 
-}  // namespace
+// `find` of a fixed point, y == T(y), as an iteration; false where it is none.
+bool FixedPoint(Parts& parts, Scope& s) {
+  bool any = false;
+  for (const Named& v : parts.program.variables) {
+    const lang::Expr* map = FixedPointOf(parts.problem, v.name);
+    any = any || map;
+    const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
+    s.b.Output(v.name, map ? s.Declared(s.Real(s.Eval(*map)), *d.type, map->span).value
+                           : s.EvalNamed(v.name, d.names[0].span).value);
+  }
+  return any;
+}
 
-void BuildStages(Parts& parts) {
+// The file's own iteration, one step on, and the states it starts with.
+void BuildUpdate(Parts& parts) {
   const lang::Problem& problem = parts.problem;
   Program& program = parts.program;
-  program.model =
-      BuildOne(parts, problem.model, "model", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext});
-  program.solve = BuildOne(parts, problem.solve, "solve",
-                           {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kHidden});
-  if (problem.updates.empty()) return;
+  if (problem.updates.empty() && problem.finds.empty()) return;
   program.update = parts.Make("update", kSeen, [&](Scope& s) {
+    s.in_step = true;
+    if (problem.updates.empty()) return FixedPoint(parts, s);
     for (const lang::UpdateDecl* u : problem.updates) {
       const lang::ValueDecl* v = AsVariable(problem, u->name.text);
       const Term next = s.Real(s.Family(u->index, *u->value));
@@ -172,7 +125,9 @@ void BuildStages(Parts& parts) {
   });
   if (program.states.empty()) return;
   program.state_function =
-      parts.Make("states", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext}, [&](Scope& s) {
+      parts.Make("states", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kVariable},
+                 [&](Scope& s) {
+        s.at_start = true;
         for (const lang::UpdateDecl* u : problem.updates) {
           if (!u->type) continue;
           const Shape shape = s.Dims(*u->type);
@@ -181,6 +136,49 @@ void BuildStages(Parts& parts) {
         }
         return true;
       });
+}
+
+}  // namespace
+
+std::vector<Term> Predictions(Parts& parts, Scope& s, const lang::Stages* written, bool is_model) {
+  const std::vector<Named>& variables = parts.program.variables;
+  std::vector<Term> y;
+  if (written && !written->builder) {
+    for (const Named& v : variables) {
+      const auto d = std::find_if(written->predictions.begin(), written->predictions.end(),
+                                  [&](const lang::Definition& x) { return x.name.text == v.name; });
+      if (d == written->predictions.end()) {  // what is not predicted starts at zero
+        y.push_back(s.Of(s.b.Filled(0, v.type.shape)));
+        continue;
+      }
+      const lang::TypeExpr& type = *AsVariable(parts.problem, v.name)->type;
+      y.push_back(s.Declared(s.Family(d->index, *d->value), type, d->value->span));
+    }
+    return y;
+  }
+  std::int64_t total = 0;
+  for (const Named& v : variables) total += Count(v.type.shape);
+  const lang::Expr* builder = written ? written->builder.get() : nullptr;
+  const auto* call = builder ? std::get_if<lang::Call>(&builder->node) : nullptr;
+  const auto* word = builder ? std::get_if<lang::Name>(call ? &call->callee->node : &builder->node) : nullptr;
+  const lang::Span at = builder ? builder->span : parts.problem.decl ? parts.problem.decl->span : lang::Span{};
+  if ((word && word->name.text == "zeros") || (!written && !is_model))
+    return CutIntoVariables(s, s.Of(s.b.Filled(0, {total})), variables);
+  if (!is_model) s.Unsupported(at, "a network as the start of `solve`");
+  std::vector<Term> contexts;
+  for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, at));
+  if (contexts.empty()) s.Unsupported(at, "a network without contexts");
+  return CutIntoVariables(s, s.Network("model", builder, contexts, {total}, at), variables);
+}
+
+void BuildStages(Parts& parts) {
+  const lang::Problem& problem = parts.problem;
+  Program& program = parts.program;
+  BuildUpdate(parts);
+  program.model =
+      BuildOne(parts, problem.model, "model", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext});
+  program.solve = BuildOne(parts, problem.solve, "solve",
+                           {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kHidden});
 }
 
 void BuildSettings(Parts& parts) {

@@ -299,6 +299,13 @@ Term ProjectWithin(Scope& s, const Plan& plan, const lang::ValueDecl& variable, 
   return t;
 }
 
+Term ProjectedVariable(Parts& parts, Scope& s, const std::string& name, const Term& y) {
+  const lang::ValueDecl& v = *AsVariable(parts.problem, name);
+  const auto bounds = parts.plan->bounds.find(name);
+  if (bounds != parts.plan->bounds.end()) return ProjectWithin(s, *parts.plan, v, y, bounds->second);
+  return v.set && !IsRowSet(parts.problem, *v.set) ? s.Project(*v.set, y) : y;
+}
+
 std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& program) {
   std::vector<Guarantee> all;
   for (const lang::Constraint* c : problem.constraints) {

@@ -40,6 +40,10 @@ Plan MakePlan(const lang::Program& source, const Parts& parts);
 Term ProjectWithin(Scope& scope, const Plan& plan, const lang::ValueDecl& variable, const Term& y,
                    const std::vector<Bound>& bounds);
 
+// The nearest point to `y` in the set of the variable `name` and within the bounds that the plan puts there; `y` itself
+// where it has none, or one that only the projection onto all rows keeps. Requires Parts::plan.
+Term ProjectedVariable(Parts& parts, Scope& scope, const std::string& name, const Term& y);
+
 // A set's points as inequalities and equations: v is in it where the entries of `negative` are <= 0, those of `equal`
 // 0. Nothing where it is no polyhedron that is known here.
 struct SetSides {

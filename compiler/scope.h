@@ -57,6 +57,7 @@ class Scope {
   std::optional<Term> Builtin(const std::string& name, const lang::Call& call, const lang::Expr& e);
   Term Reduction(const lang::BinderCall& call, const lang::Expr& e);
   Term Scan(const lang::BinderCall& call, const lang::Expr& e);  // build_scan.cc
+  Term Grad(const lang::Call& call, const lang::Expr& e);        // build_grad.cc
   Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
   Term Network(const std::string& name, const lang::Expr* builder, const std::vector<Term>& args, const Shape& result,
                lang::Span at);  // builder: null for the default model
@@ -78,10 +79,13 @@ class Scope {
   Term Violation(const std::string& name, lang::Span at);            // its norm; "": the sum over all constraints
   Term Solved(const std::string& name, lang::Span at);
   Term Regression(lang::Span at);
+  Term Residual(lang::Span at);
   Term Traced(const std::string& name, const lang::Expr& step);      // NAME(step = t)
   Term Expect(const lang::Expr& e);
   bool results = false;    // a run's results may be used: in losses, and inside `expect`
   bool in_report = false;  // `expect` and other reports may be used
+  bool at_start = false;   // of a state: NAME(step = 0) is NAME at the prediction
+  bool in_step = false;    // `step`, the number of steps so far, is an input
 
   // ---- terms (build_term.cc)
   Term Of(Value v) const { return {v, {}, false, -1, 0}; }
@@ -119,6 +123,7 @@ class Scope {
   // Each binds its name in the innermost frame. A draw opens no loop: it varies with all that are open.
   std::optional<int> OpenLoop(const lang::Binder& binder);
   void OpenLoops(const std::vector<lang::Binder>& binders, std::vector<int>& ids);
+  int OpenRange(std::int64_t extent);  // a loop that no binder names
   void CloseLoops(std::size_t count) { open_.resize(open_.size() - count); }  // the innermost ones
   Term InputOnce(const std::string& name, Role role, compiler::Type type);    // a new input, or the one of that name
   std::int64_t Extent(int id) const { return loops_.at(id); }

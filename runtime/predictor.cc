@@ -2,26 +2,32 @@
 // Stages of a model, one step at a time.
 #include "runtime/predictor.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 
 #include "compiler/check.h"
 #include "runtime/correct.h"
+#include "runtime/implicit.h"
 #include "runtime/solver.h"
 
 namespace amo::runtime {
 namespace {
 
+using compiler::Passage;
 using compiler::Refinement;
 
 // What is chosen where a refinement does not say its number of steps.
 constexpr std::int64_t kSteps = 10;
+// Of the draws that steps take where nobody gives a generator: a deployed model answers alike each time.
+constexpr std::uint64_t kDeployedSeed = 17;
 
 std::int64_t StepsOf(const Refinement& r) {
   const auto it = r.settings.find("steps");
@@ -37,78 +43,119 @@ SolveOptions OptionsOfStage(const Refinement& r) {
 
 class Stepper {
  public:
-  Stepper(const Problem& problem, const Values& values, std::int64_t batch)
-      : p_(problem), values_(values), batch_(batch) {
-    AMO_CHECK(p_.program.model.predict.has_value());
-    now_ = Evaluate(p_, *p_.program.model.predict, values_);
-    for (const compiler::Named& v : p_.program.variables)
-      now_[v.name] = AlongBatch(now_.at(v.name), v.type.shape, batch_);
+  Stepper(const Problem& problem, const Values& values, std::int64_t batch, at::Generator& draws)
+      : p_(problem), stages_(p_.program.model), values_(values), batch_(batch), draws_(draws) {
+    AMO_CHECK(stages_.predict.has_value());
+    if (stages_.latent_start) {
+      const Values start = Evaluate(p_, *stages_.latent_start, values_);
+      for (const compiler::Named& z : stages_.latents)
+        now_[z.name] = AlongBatch(start.at(z.name), z.type.shape, batch_);
+    }
+    Predict(now_);
     bare_ = now_;
-    ProjectVariables(p_, values_, batch_, now_);
-    if (p_.program.corrected) CorrectVariables();
-    StartStates(p_, values_, batch_, now_);
-    Enter(0);
+    Keep(now_);
+    if (stages_.refinements.empty()) StartStates(p_, values_, batch_, now_);
+    else Enter(0);
   }
 
-  const Values& now() const { return now_; }
+  // The variables and states as losses and reports see them: with the derivatives that the stage lets through.
+  Values Seen() const {
+    if (stages_.refinements.empty()) return now_;
+    const Refinement& r = stages_.refinements[stage_];
+    Values seen = now_;
+    if (inside_ == 0 || !IsDetached(r)) return seen;
+    if (r.passage == Passage::kStraightThrough) {
+      for (auto& [name, t] : seen)
+        if (entered_.count(name)) t = entered_.at(name) + (t - entered_.at(name)).detach();
+    }
+    if (r.passage == Passage::kImplicit) Attach(r, seen);
+    return seen;
+  }
   const Values& bare() const { return bare_; }
-
-  void Step() {
-    const std::vector<Refinement>& list = p_.program.model.refinements;
-    AMO_CHECK(!list.empty());
-    while (inside_ >= StepsOf(list[stage_]) && stage_ + 1 < list.size()) Enter(stage_ + 1);
-    const Refinement& r = list[stage_];
-    ++inside_;
-    if (r.name == "iterate") return Iterate(r);
-    if (r.name == "gradient") return Gradient(r);
-    // A method of its own: its first `inside_` steps from where it began.
-    const MethodRow* method = FindMethod(r.name);
-    AMO_CHECK(method != nullptr, "(%s)", r.name.c_str());
-    const c10::NoGradGuard no_grad;
-    const Instances instances(p_, values_, batch_);
-    SolveOptions options = OptionsOfStage(r);
-    options.steps = inside_;
-    const SolveSummary done = method->run(instances, instances.Join(entered_), options);
-    for (auto& [name, t] : instances.Split(done.y)) now_[name] = t;
-  }
 
   // Several steps at once where nobody looks in between: methods need not run again for each.
   void Step(std::int64_t count) {
-    const std::vector<Refinement>& list = p_.program.model.refinements;
+    const std::vector<Refinement>& list = stages_.refinements;
+    AMO_CHECK(count == 0 || !list.empty());
     while (count > 0) {
       while (inside_ >= StepsOf(list[stage_]) && stage_ + 1 < list.size()) Enter(stage_ + 1);
       const bool last = stage_ + 1 == list.size();
       const std::int64_t here = last ? count : std::min(count, StepsOf(list[stage_]) - inside_);
-      if (FindMethod(list[stage_].name) && list[stage_].name != "gradient") {
-        inside_ += here - 1;
-        Step();
-      } else {
-        for (std::int64_t k = 0; k < here; ++k) Step();
-      }
+      if (list[stage_].step) for (std::int64_t k = 0; k < here; ++k) StepFormula(list[stage_]);
+      else RunMethod(list[stage_], here);
       count -= here;
     }
   }
 
  private:
-  void CorrectVariables() {
-    const Instances instances(p_, values_, batch_);
-    for (auto& [name, t] : instances.Split(Correct(p_, values_, instances.Join(now_)))) now_[name] = t;
+  static bool IsDetached(const Refinement& r) {
+    return r.passage == Passage::kNone || r.passage == Passage::kStraightThrough || r.passage == Passage::kImplicit;
   }
 
-  void Enter(std::size_t stage) { stage_ = stage, inside_ = 0, entered_ = now_; }
+  bool HasLatents() const { return !stages_.latents.empty(); }
 
-  Values All() const {
+  // The variables that the model predicts, from the latents where it searches over those.
+  void Predict(Values& now) const {
+    const Values y = Evaluate(p_, *stages_.predict, HasLatents() ? All(now) : values_);
+    for (const compiler::Named& v : p_.program.variables)
+      now[v.name] = AlongBatch(y.at(v.name), v.type.shape, batch_);
+  }
+
+  void Keep(Values& now) const {
+    ProjectVariables(p_, values_, batch_, now);
+    if (!p_.program.corrected) return;
+    const Instances instances(p_, values_, batch_);
+    for (auto& [name, t] : instances.Split(Correct(p_, values_, instances.Join(now)))) now[name] = t;
+  }
+
+  Values All(const Values& now) const {
     Values all = values_;
-    for (const auto& [name, t] : now_) all[name] = t;
+    for (const auto& [name, t] : now) all[name] = t;
     return all;
   }
 
-  void Iterate(const Refinement& r) {
+  void Enter(std::size_t stage) {
+    now_ = Seen();
+    stage_ = stage, inside_ = 0;
+    const Refinement& r = stages_.refinements[stage];
+    entered_ = now_;
+    if (IsDetached(r)) for (auto& [name, t] : now_) t = t.detach();
+    if (!r.start) return;
+    const at::AutoGradMode record(at::GradMode::is_enabled() && !IsDetached(r));
+    const Values start = Evaluate(p_, *r.start, All(now_));
+    for (const compiler::Named& s : r.states) now_[s.name] = AlongBatch(start.at(s.name), s.type.shape, batch_);
+  }
+
+  // One step of a formula: its draws are new, the projection onto all rows comes after it.
+  void StepFormula(const Refinement& r) {
+    const std::int64_t all = StepsOf(r);
+    const bool early = r.passage == Passage::kTruncated && inside_ < all - r.through;
+    const at::AutoGradMode record(at::GradMode::is_enabled() && !IsDetached(r) && !early);
     const Values before = now_;
-    StepUpdate(p_, values_, batch_, now_);
-    const double tolerance = OptionsOfStage(r).tolerance;
+    Values next = Evaluate(p_, *r.step, StepValues(r, All(now_)));
+    for (const compiler::Output& o : r.step->outputs)
+      now_[o.name] = AlongBatch(next.at(o.name), r.step->type(o.value).shape, batch_);
+    if (early) for (auto& [name, t] : now_) t = t.detach();
+    if (HasLatents()) {
+      Predict(now_);
+      Keep(now_);
+    } else if (r.name == "iterate" || !p_.program.projected.empty()) {
+      ProjectVariables(p_, values_, batch_, now_);
+    }
+    if (r.name == "iterate") Settle(OptionsOfStage(r).tolerance, before);
+    ++inside_;
+  }
+
+  Values StepValues(const Refinement& r, Values all) const {
+    all["step"] = at::full({}, inside_, at::TensorOptions(at::kLong));
+    for (auto& [name, t] : StepDraws(p_, *r.step, batch_, draws_)) all[name] = t;
+    return all;
+  }
+
+  // An instance that no longer moves stays.
+  void Settle(double tolerance, const Values& before) {
     if (tolerance <= 0) return;
-    for (auto& [name, value] : now_) {  // an instance that no longer moves stays
+    for (auto& [name, value] : now_) {
       const at::Tensor& old = before.at(name);
       const at::Tensor still = (value - old).detach().flatten(1).abs().amax(1).le(tolerance);
       std::vector<std::int64_t> sizes(static_cast<std::size_t>(value.dim()), 1);
@@ -117,30 +164,61 @@ class Stepper {
     }
   }
 
-  void Gradient(const Refinement& r) {
-    const double rate = OptionsOfStage(r).rate;
-    const bool record = at::GradMode::is_enabled() &&
-                        std::any_of(now_.begin(), now_.end(), [](const auto& v) { return v.second.requires_grad(); });
-    if (!record) {
-      const Instances instances(p_, values_, batch_);
-      const at::Tensor y = instances.Join(now_);
-      for (auto& [name, t] : instances.Split(instances.Project(y - rate * instances(y).gradient))) now_[name] = t;
-      return;
-    }
-    std::vector<at::Tensor> variables;
-    for (const compiler::Named& v : p_.program.variables) variables.push_back(now_.at(v.name));
-    const at::Tensor total = Objective(p_, All(), batch_).sum();
-    const auto gradient = torch::autograd::grad({total}, variables, {}, true, true, true);
-    for (std::size_t k = 0; k < variables.size(); ++k) {
-      if (gradient[k].defined()) now_[p_.program.variables[k].name] = variables[k] - rate * gradient[k];
-    }
-    ProjectVariables(p_, values_, batch_, now_);
+  // A method of the runtime: its first steps from where it began, all again.
+  void RunMethod(const Refinement& r, std::int64_t steps) {
+    const MethodRow* method = FindMethod(r.name);
+    AMO_CHECK(method != nullptr, "(%s)", r.name.c_str());
+    const c10::NoGradGuard no_grad;
+    inside_ += steps;
+    const Instances instances(p_, values_, batch_);
+    SolveOptions options = OptionsOfStage(r);
+    options.steps = inside_;
+    const SolveSummary done = method->run(instances, instances.Join(entered_), options);
+    for (auto& [name, t] : instances.Split(done.y)) now_[name] = t;
+  }
+
+  // The answer with the derivative of the fixed point that the stage has come to.
+  void Attach(const Refinement& r, Values& seen) const {
+    if (!r.map || !at::GradMode::is_enabled()) return;
+    const std::vector<compiler::Named>& moved = HasLatents() ? stages_.latents : p_.program.variables;
+    const auto join = [&](const Values& v) {
+      std::vector<at::Tensor> parts;
+      for (const compiler::Named& n : moved) parts.push_back(v.at(n.name).reshape({batch_, compiler::Count(n.type.shape)}));
+      return at::cat(parts, 1);
+    };
+    const auto split = [&](const at::Tensor& y, Values& into) {
+      std::int64_t from = 0;
+      for (const compiler::Named& n : moved) {
+        const std::int64_t count = compiler::Count(n.type.shape);
+        std::vector<std::int64_t> sizes = n.type.shape;
+        sizes.insert(sizes.begin(), batch_);
+        into[n.name] = y.narrow(1, from, count).reshape(sizes);
+        from += count;
+      }
+    };
+    const Values base = StepValues(r, All(now_));
+    const auto map = [&](const at::Tensor& y) {
+      Values all = base;
+      split(y, all);
+      Values next = Evaluate(p_, *r.map, all);
+      for (const compiler::Named& n : moved) next[n.name] = AlongBatch(next.at(n.name), n.type.shape, batch_);
+      if (!HasLatents()) ProjectVariables(p_, values_, batch_, next);
+      return join(next);
+    };
+    ImplicitOptions options;
+    options.solver = r.inner, options.steps = r.through, options.tolerance = r.inner_tolerance;
+    split(AtFixedPoint(map, join(now_), options), seen);
+    if (!HasLatents()) return;
+    Predict(seen);
+    Keep(seen);
   }
 
   const Problem& p_;
+  const compiler::Stages& stages_;
   const Values& values_;
   std::int64_t batch_;
-  Values now_, bare_, entered_;  // the variables and states now, of the bare prediction, where the stage began
+  at::Generator& draws_;
+  Values now_, bare_, entered_;  // what is moved, variables and states: now, as predicted, where the stage began
   std::size_t stage_ = 0;
   std::int64_t inside_ = 0;      // steps taken in this stage
 };
@@ -154,16 +232,17 @@ std::int64_t ModelSteps(const Problem& problem) {
 }
 
 ModelRun RunModel(const Problem& problem, const Values& values, std::int64_t batch, const RunOptions& options) {
-  Stepper stepper(problem, values, batch);
-  ModelRun run{stepper.bare(), stepper.now(), {}, {}};
+  at::Generator own = at::make_generator<at::CPUGeneratorImpl>(kDeployedSeed);
+  Stepper stepper(problem, values, batch, options.draws ? *options.draws : own);
+  ModelRun run{stepper.bare(), stepper.Seen(), {}, {}};
   std::map<std::string, std::vector<at::Tensor>> histories;
-  const std::int64_t own = ModelSteps(problem);
-  std::int64_t last = options.answer ? own : 0;
+  const std::int64_t planned = ModelSteps(problem);
+  std::int64_t last = options.answer ? planned : 0;
   for (const compiler::Trace* t : options.traces) last = std::max(last, t->first + t->count - 1);
   // The next step that somebody looks at.
   const auto next_stop = [&](std::int64_t step) {
     std::int64_t next = last;
-    if (options.answer && own > step) next = std::min(next, own);
+    if (options.answer && planned > step) next = std::min(next, planned);
     for (const compiler::Trace* t : options.traces) {
       if (t->first > step) next = std::min(next, t->first);
       else if (step + 1 < t->first + t->count) next = std::min(next, step + 1);
@@ -171,13 +250,19 @@ ModelRun RunModel(const Problem& problem, const Values& values, std::int64_t bat
     return next;
   };
   for (std::int64_t step = 0;;) {
-    if (options.answer && step == own) run.answer = stepper.now();
+    const bool looks = std::any_of(options.traces.begin(), options.traces.end(), [&](const compiler::Trace* t) {
+      return step >= t->first && step < t->first + t->count;
+    });
+    const bool ends = options.answer && step == planned;
+    const Values seen = looks || ends ? stepper.Seen() : Values{};
+    if (ends) run.answer = seen;
     Values all;
     for (const compiler::Trace* t : options.traces) {
       if (step < t->first || step >= t->first + t->count) continue;
       if (all.empty()) {
         all = values;
-        for (const auto& [name, value] : stepper.now()) all[name] = value;
+        for (const auto& [name, value] : seen) all[name] = value;
+        all["step"] = at::full({}, step, at::TensorOptions(at::kLong));
       }
       const at::Tensor value = EvaluateOne(problem, t->value, all, batch);
       if (t->axis) histories[t->input].push_back(value);

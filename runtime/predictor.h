@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include <ATen/core/Generator.h>
+
 #include "runtime/problem.h"
 
 // The model of a program as a list of stages, (context, y) → y: the prediction, projected onto the variables' sets,
@@ -21,10 +23,12 @@ struct ModelRun {
 struct RunOptions {
   std::vector<const compiler::Trace*> traces;
   bool answer = true;  // false: no further than the traces need
+  at::Generator* draws = nullptr;  // of what each step draws; null: a fixed seed
 };
 
 // `values`: contexts, what is learned, randoms; hidden values where a trace reads them. Recorded for derivatives where
-// something in `values` asks for that; methods of solver.h as refinements are not.
+// something in `values` asks for that; how derivatives pass a refinement stands in compiler::Passage. Methods of
+// solver.h are seen by the implicit function theorem, or not at all.
 ModelRun RunModel(const Problem& problem, const Values& values, std::int64_t batch, const RunOptions& options = {});
 
 // The number of refinement steps that the model takes.

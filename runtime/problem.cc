@@ -143,17 +143,8 @@ Values Together(const Values& values, const Values& now) {
 
 void StartStates(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
   if (!p.program.state_function) return;
-  const Values start = Evaluate(p, *p.program.state_function, values);
+  const Values start = Evaluate(p, *p.program.state_function, Together(values, now));
   for (const compiler::Named& s : p.program.states) now[s.name] = AlongBatch(start.at(s.name), s.type.shape, batch);
-}
-
-void StepUpdate(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
-  AMO_CHECK(p.program.update.has_value());
-  const Values next = Evaluate(p, *p.program.update, Together(values, now));
-  for (const compiler::Output& o : p.program.update->outputs) {
-    now[o.name] = AlongBatch(next.at(o.name), p.program.update->type(o.value).shape, batch);
-  }
-  ProjectVariables(p, values, batch, now);
 }
 
 void ProjectVariables(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
@@ -276,7 +267,16 @@ Values Sample(const Problem& p, std::int64_t n, Split split, at::Generator& g) {
 Values DrawRandoms(const Problem& p, std::int64_t n, at::Generator& g) {
   Values draws;
   for (const compiler::Draw& d : p.program.draws) {
-    if (d.random) draws[d.input] = DrawOf(d, WithBatch(n, d.type.shape), p.dtype, g);
+    if (d.random && !d.stepwise) draws[d.input] = DrawOf(d, WithBatch(n, d.type.shape), p.dtype, g);
+  }
+  return draws;
+}
+
+Values StepDraws(const Problem& p, const compiler::Function& step, std::int64_t n, at::Generator& g) {
+  Values draws;
+  for (const compiler::Input& in : step.inputs) {
+    const compiler::Draw* d = FindDraw(p.program, in.name);
+    if (d && d->random) draws[in.name] = DrawOf(*d, WithBatch(n, d->type.shape), p.dtype, g);
   }
   return draws;
 }
@@ -316,6 +316,7 @@ Values InitialLearned(const Problem& p, at::Generator& g) {
   for (const compiler::Weight& weight : p.program.weights) {
     learned[weight.input] =
         at::empty(weight.type.shape, at::TensorOptions(p.dtype)).uniform_(-weight.bound, weight.bound, g);
+    if (weight.start != 0) learned[weight.input] = learned[weight.input] + weight.start;
   }
   if (p.program.start_function) {
     Values draws;

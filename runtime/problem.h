@@ -63,6 +63,9 @@ Values Sample(const Problem& problem, std::int64_t n, Split split, at::Generator
 // New base draws of the problem's randoms, [n, ...] by input name.
 Values DrawRandoms(const Problem& problem, std::int64_t n, at::Generator& generator);
 
+// New draws of what one step of a refinement draws: its randoms and the method's own.
+Values StepDraws(const Problem& problem, const compiler::Function& step, std::int64_t n, at::Generator& generator);
+
 // Runs a function of the program on values by name: by its kernel where no derivative is asked for and it has one, else
 // through LibTorch, differentiably. Inputs that are missing are a bug of the caller's. Where nothing of a result varies
 // by instance it has no batch axis.
@@ -75,10 +78,8 @@ at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& functio
 // A value repeated along the batch where it does not vary, and so has no batch axis: [batch, shape...].
 at::Tensor AlongBatch(const at::Tensor& value, const compiler::Shape& shape, std::int64_t batch);
 
-// The states before the first step, and one step of the file's `update`: the variables and states of `now` move at
-// once, and the variables are projected. `values`: contexts, randoms and what is learned.
+// The states of the file's `update` before the first step. `values`: contexts and what is learned; `now`: the variables.
 void StartStates(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
-void StepUpdate(const Problem& problem, const Values& values, std::int64_t batch, Values& now);
 
 // The variables of `now` at the nearest point of their sets.
 void ProjectVariables(const Problem& problem, const Values& values, std::int64_t batch, Values& now);

@@ -2,7 +2,9 @@
 // The reference solver: a start, then methods, in chunks of instances.
 #include "runtime/reference.h"
 
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
@@ -39,18 +41,35 @@ std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   return {{!p.manifolds.empty() ? "riemannian_gradient" : free ? "lbfgs" : "projected_gradient", {}, {}}};
 }
 
-// The file's own iteration, to a tolerance or for its number of steps.
-SolveSummary Iterate(const Instances& instances, const at::Tensor& start, const SolveOptions& o) {
+// A formula (the file's own iteration, a method that is one) to a tolerance on how far a step moves, or for its number
+// of steps. An instance that no longer moves stays.
+SolveSummary RunFormula(const Instances& instances, const at::Tensor& start, const compiler::Refinement& r,
+                        const SolveOptions& o) {
   const Problem& p = instances.problem();
   const std::int64_t batch = instances.batch();
+  at::Generator draws = at::make_generator<at::CPUGeneratorImpl>(o.seed);
   Values now = instances.Split(start);
-  StartStates(p, instances.values(), batch, now);
+  const auto together = [&] {
+    Values all = instances.values();
+    for (const auto& [name, t] : now) all[name] = t;
+    return all;
+  };
+  if (r.start) {
+    const Values first = Evaluate(p, *r.start, together());
+    for (const compiler::Named& s : r.states) now[s.name] = AlongBatch(first.at(s.name), s.type.shape, batch);
+  }
   SolveSummary summary;
   summary.y = start;
   summary.residual = at::full({batch}, INFINITY, start.options());
   summary.iterations.assign(static_cast<std::size_t>(batch), 0);
   for (std::int64_t k = 0; k < o.steps; ++k) {
-    StepUpdate(p, instances.values(), batch, now);
+    Values all = together();
+    all["step"] = at::full({}, k, at::TensorOptions(at::kLong));
+    for (auto& [name, t] : StepDraws(p, *r.step, batch, draws)) all[name] = t;
+    const Values next = Evaluate(p, *r.step, all);
+    for (const compiler::Output& out : r.step->outputs)
+      now[out.name] = AlongBatch(next.at(out.name), r.step->type(out.value).shape, batch);
+    ProjectVariables(p, instances.values(), batch, now);
     const at::Tensor y = instances.Join(now).contiguous();
     summary.residual = (y - summary.y).abs().amax(1);
     summary.y = y;
@@ -61,9 +80,12 @@ SolveSummary Iterate(const Instances& instances, const at::Tensor& start, const 
   }
   summary.objective = p.program.objective ? instances.Value(summary.y) : at::zeros({batch}, start.options());
   const at::Tensor solved = summary.residual.le(o.tolerance).contiguous();
-  const bool* is_solved = solved.const_data_ptr<bool>();
+  const at::Tensor finite = summary.y.isfinite().all(1).contiguous();
+  const bool *is_solved = solved.const_data_ptr<bool>(), *is_finite = finite.const_data_ptr<bool>();
   for (std::int64_t i = 0; i < batch; ++i) {
-    summary.status.push_back(is_solved[i] ? SolveStatus::kSolved : SolveStatus::kStepLimit);
+    summary.status.push_back(!is_finite[i]  ? SolveStatus::kNotFinite
+                             : is_solved[i] ? SolveStatus::kSolved
+                                            : SolveStatus::kStepLimit);
   }
   return summary;
 }
@@ -87,12 +109,12 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
   std::vector<std::int64_t> iterations(static_cast<std::size_t>(batch), 0);
   const std::vector<compiler::Refinement> methods = MethodsOf(problem);
   for (const compiler::Refinement& r : methods) {
-    const MethodRow* method = FindMethod(r.name);
-    AMO_CHECK(method || r.name == "iterate", "(%s)", r.name.c_str());
+    const MethodRow* method = r.step ? nullptr : FindMethod(r.name);
+    AMO_CHECK(method || r.step, "(%s)", r.name.c_str());
     SolveOptions options = OptionsOf(r);
     options.seed = o.seed;
     if (o.tolerance > 0) options.tolerance = o.tolerance;
-    if (!method) done = Iterate(instances, done.y, options);
+    if (!method) done = RunFormula(instances, done.y, r, options);
     else if (problem.program.lagrangian && !method->smooth)
       done = AugmentedLagrangian(instances, done.y, *method, options);
     else done = method->run(instances, done.y, options);

@@ -203,9 +203,10 @@ class Trainer {
   struct Loss {
     at::Tensor plain, training;
   };
-  std::vector<Loss> Losses(const Batch& batch, const Values& learned) const {
+  std::vector<Loss> Losses(const Batch& batch, const Values& learned, at::Generator* draws) const {
     RunOptions run_options;
     run_options.answer = false;
+    run_options.draws = draws;
     for (const Task& t : tasks_) {
       run_options.answer = run_options.answer || t.answer;
       run_options.traces.insert(run_options.traces.end(), t.traces.begin(), t.traces.end());
@@ -242,7 +243,7 @@ class Trainer {
     Values learned;
     for (const auto& [name, t] : s_.learned) learned[name] = t.detach();
     for (const Task& t : tasks_) for (const std::string& name : t.moves) learned[name].requires_grad_(true);
-    const std::vector<Loss> losses = Losses(batch, learned);
+    const std::vector<Loss> losses = Losses(batch, learned, &draws_);
     double total = 0;
     for (std::size_t k = 0; k < tasks_.size(); ++k) {
       const double value = losses[k].training.item<double>();
@@ -303,7 +304,7 @@ class Trainer {
     // Schedules of `trained` are judged at their end: else a look early on would be measured by another loss.
     learned["trained"] = at::full({}, static_cast<double>(o_.settings.steps), at::TensorOptions(p_.dtype));
     double value = 0;
-    for (const Loss& l : Losses(validation_, learned)) value += l.plain.item<double>();
+    for (const Loss& l : Losses(validation_, learned, nullptr)) value += l.plain.item<double>();
     ++s_.stale;
     if (value < s_.best || s_.history.empty()) {
       s_.best = std::isfinite(value) ? value : INFINITY, s_.stale = 0;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// grad(E, x): the derivative of E by the value that x names, as an expression like any other.
+#include <fmt/format.h>
+
+#include "compiler/extract.h"
+#include "compiler/scope.h"
+
+namespace amo::compiler {
+
+// E is evaluated where x is a leaf of its own under every loop that is open; its gradient is then taken at x.
+Term Scope::Grad(const lang::Call& call, const lang::Expr& e) {
+  const auto* name = std::get_if<lang::Name>(&call.args[1].value->node);
+  if (!name) Refuse(lang::Code::kTypeMismatch, call.args[1].value->span, "`grad` is by a name");
+  const std::string& x = name->name.text;
+  const Term at = Real(EvalNamed(x, name->name.span));
+  const Shape own = Own(at);
+  Term leaf = Widen(at, open_, own);
+  const Value point = leaf.value;
+  leaf.value = b.Placeholder(b.type(point));
+  // x is a local, a function's parameter say, or a value of the problem.
+  Term* local = nullptr;
+  for (std::size_t i = frames.size(); i-- > 0 && !local;) {
+    const auto it = frames[i].locals.find(x);
+    if (it != frames[i].locals.end()) local = &it->second;
+    if (frames[i].opaque) break;
+  }
+  const Term saved = local ? *local : Term{};
+  World world{worlds.back().replaced, {}};
+  if (local) *local = leaf;
+  else world.replaced[x] = leaf;
+  worlds.push_back(std::move(world));
+  const Term f = Real(Eval(*call.args[0].value));
+  worlds.pop_back();
+  if (local) {
+    for (std::size_t i = frames.size(); i-- > 0;) {  // frames may have moved
+      const auto it = frames[i].locals.find(x);
+      if (it == frames[i].locals.end()) continue;
+      it->second = saved;
+      break;
+    }
+  }
+  if (!Own(f).empty())
+    Refuse(lang::Code::kNotScalar, call.args[0].value->span,
+           fmt::format("`grad` is of a single number, this has shape `[{}]`", fmt::join(Own(f), ", ")),
+           "sum it up, or take one entry");
+  b.At(e.span);
+  const Value total = ReduceAll(Op::kReduceSum, Term{f.value, {}, false, -1, 0}).value;
+  const std::vector<Value> d = GradientAt(b, total, {leaf.value}, {point}, 1);
+  return {d[1], leaf.axes, false, -1, 0};
+}
+
+}  // namespace amo::compiler

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Steps along the gradient with a given rate: gradient descent, momentum, Adam. After each the values are projected
+// onto their sets.
+#include "compiler/refine.h"
+
+namespace amo::compiler {
+namespace {
+
+constexpr double kRate = 1e-2;  // where the file gives none: what runtime/solver.h takes too
+
+Term RateOf(Refine& r) {
+  const auto rate = r.Setting("rate");
+  return rate ? *rate : r.s.Number(kRate);
+}
+
+// The gradient, shortened to the norm `clip` where it is longer; over all moved values together.
+std::vector<Term> Clipped(Refine& r, std::vector<Term> g) {
+  const auto bound = r.Setting("clip");
+  if (!bound) return g;
+  Scope& s = r.s;
+  Term square = s.Number(0);
+  for (const Term& t : g) square = s.Add(square, s.ReduceAll(Op::kReduceSum, s.Mul(t, t)));
+  const Term norm = s.Unary(Op::kSqrt, s.Add(square, s.Number(1e-24)));
+  const Term factor = s.Binary(Op::kMin, s.Number(1), s.Div(*bound, norm), r.span(), "min");
+  for (Term& t : g) t = s.Mul(factor, t);
+  return g;
+}
+
+void Descend(Refine& r, const std::vector<Term>& direction) {
+  const Term rate = RateOf(r);
+  std::vector<Term> next;
+  for (std::size_t k = 0; k < direction.size(); ++k)
+    next.push_back(r.s.Sub(r.now(k), r.s.Mul(rate, direction[k])));
+  r.Move(r.Project(std::move(next)));
+}
+
+std::vector<Term> GradientNow(Refine& r) {
+  std::vector<Term> at;
+  for (std::size_t k = 0; k < r.moved().size(); ++k) at.push_back(r.now(k));
+  return Clipped(r, r.Gradient(at).by);
+}
+
+void BeginZeros(Refine& r, const char* name) {
+  for (const Named& v : r.moved())
+    r.Begin(name + ("/" + v.name), r.s.Of(r.s.b.Filled(0, v.type.shape)));
+}
+
+}  // namespace
+
+void BeginNothing(Refine&) {}
+
+void StepGradient(Refine& r) { Descend(r, GradientNow(r)); }
+
+void BeginMomentum(Refine& r) { BeginZeros(r, "velocity"); }
+
+// v <- decay v + g, y <- y - rate v: the heavy ball (Polyak 1964), as LibTorch's SGD writes it.
+void StepMomentum(Refine& r) {
+  const auto written = r.Setting("decay");
+  const Term decay = written ? *written : r.s.Number(0.9);
+  std::vector<Term> g = GradientNow(r);
+  for (std::size_t k = 0; k < g.size(); ++k) {
+    const std::string name = "velocity/" + r.moved()[k].name;
+    g[k] = r.s.Add(r.s.Mul(decay, r.State(name)), g[k]);
+    r.Next(name, g[k]);
+  }
+  Descend(r, g);
+}
+
+void BeginAdam(Refine& r) {
+  BeginZeros(r, "mean");
+  BeginZeros(r, "square");
+  r.Begin("first", r.s.Number(1));
+  r.Begin("second", r.s.Number(1));
+}
+
+// Kingma, Ba 2015. The corrections 1 - beta^t are states, so that a step is the same formula at any t.
+void StepAdam(Refine& r) {
+  Scope& s = r.s;
+  constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+  std::vector<Term> g = GradientNow(r);
+  const Term first = s.Mul(s.Number(kBeta1), r.State("first")), second = s.Mul(s.Number(kBeta2), r.State("second"));
+  r.Next("first", first);
+  r.Next("second", second);
+  for (std::size_t k = 0; k < g.size(); ++k) {
+    const std::string& name = r.moved()[k].name;
+    const Term m = s.Add(s.Mul(s.Number(kBeta1), r.State("mean/" + name)), s.Mul(s.Number(1 - kBeta1), g[k]));
+    const Term v =
+        s.Add(s.Mul(s.Number(kBeta2), r.State("square/" + name)), s.Mul(s.Number(1 - kBeta2), s.Mul(g[k], g[k])));
+    r.Next("mean/" + name, m);
+    r.Next("square/" + name, v);
+    // The root of a zero has no slope; a number far below the rounding of the root keeps derivatives finite.
+    const Term root = s.Unary(Op::kSqrt, s.Add(s.Div(v, s.Sub(s.Number(1), second)), s.Number(1e-30)));
+    g[k] = s.Div(s.Div(m, s.Sub(s.Number(1), first)), s.Add(root, s.Number(kEpsilon)));
+  }
+  Descend(r, g);
+}
+
+}  // namespace amo::compiler
