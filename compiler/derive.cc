@@ -274,7 +274,8 @@ std::vector<Value> Forward(Builder& b, const Function& f, const std::vector<Valu
                                          : b.Scatter(x(0), filled(1), n.attr[0], n.attr[1]);
         break;
       case OpClass::kMatrix:
-        tangent[i] = n.op == Op::kSolve ? ForwardSolve(b, x(0), values[i], t(0), t(1)) : ForwardEigen(b, values[i], t(0));
+        tangent[i] =
+            n.op == Op::kSolve ? ForwardSolve(b, x(0), values[i], t(0), t(1)) : ForwardEigen(b, values[i], t(0));
         break;
       case OpClass::kLoop: {
         std::vector<Value> args, tangents;

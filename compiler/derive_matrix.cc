@@ -112,7 +112,8 @@ Value ForwardEigen(Builder& b, Value y, Value tangent) {
   const auto [values, vectors] = Parts(b, y);
   const Value inner = TransposeTimes(b, vectors, Times(b, SymmetricPart(b, tangent), vectors));
   const Shape shape = b.shape(inner);
-  const Value slopes = b.Reduce(Op::kReduceSum, b.Mul(Diagonal(b, shape), inner), {static_cast<std::int64_t>(shape.size()) - 1});
+  const Value on_diagonal = b.Mul(Diagonal(b, shape), inner);
+  const Value slopes = b.Reduce(Op::kReduceSum, on_diagonal, {static_cast<std::int64_t>(shape.size()) - 1});
   return Joined(b, slopes, Times(b, vectors, b.Mul(InverseGaps(b, values), inner)));
 }
 

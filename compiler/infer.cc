@@ -155,7 +155,7 @@ bool IsSquare(const Type& x) {
 
 Inferred InferSolve(const Type& a, const Type& b) {
   if (!IsSquare(a)) return Wrong("needs real square matrices");
-  if (b.elem != Elem::kReal || b.shape.size() != a.shape.size()) return Wrong("needs real right sides of the same rank");
+  if (b.elem != Elem::kReal || b.shape.size() != a.shape.size()) return Wrong("needs right sides of the same rank");
   if (!std::equal(a.shape.begin(), a.shape.end() - 1, b.shape.begin())) return Wrong("has sides that differ");
   return {b, ""};
 }

@@ -41,12 +41,12 @@
 //   index
 //                                   outside 0..D-1 is clamped to it
 //   scatter {lead, D}               index [L.., S..], g [L.., S.., T..] → [L.., D, T..]: sums; the adjoint of gather
-//   solve                           A [L.., n, n], B [L.., n, k] → X [L.., n, k] with A X = B; where A is singular, entries
-//                                   that are no finite numbers
-//   eigen                           A [L.., n, n] → [L.., n + 1, n], of S = (A + A') / 2: in row 0 the eigenvalues, which
-//                                   ascend, below it the orthonormal eigenvectors as columns. In each of them the first
-//                                   entry of at least 0.9 times the largest absolute value is positive. NaN where an
-//                                   entry of S is not finite
+//   solve                           A [L.., n, n], B [L.., n, k] → X [L.., n, k] with A X = B; where A is singular,
+//                                   entries that are no finite numbers
+//   eigen                           A [L.., n, n] → [L.., n + 1, n], of S = (A + A') / 2: in row 0 the eigenvalues,
+//                                   which ascend, below it the orthonormal eigenvectors as columns. In each of them the
+//                                   first entry of at least 0.9 times the largest absolute value is positive. NaN where
+//                                   an entry of S is not finite
 //   stop                            its argument; a constant for derivatives
 //   scan {H, carries, xs, ys, reverse, index}
 //                                   H steps of the node's body, a function that sees nothing but its inputs. Arguments:

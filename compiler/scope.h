@@ -151,14 +151,14 @@ class Scope {
   Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
   Term Field(const lang::Member& m, const lang::Expr& e);
   Term GatherOne(const Term& x, std::size_t dim, const Term& index);
-  Term DiagonalOf(const Term& x);
+  Term DiagonalOf(const Term& x);  // build_matrix.cc
   Term LinearSolution(const Term& a, const Term& right);
-  Term Eigenvalues(const Term& eigen);
-  Term Eigenvectors(const Term& eigen);
-  Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);
   Term Cholesky(const Term& a);
   Term Quantile(const Term& v, const Term& level, lang::Span at);
   Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
+  Term Eigenvalues(const Term& eigen);  // build_spectral.cc
+  Term Eigenvectors(const Term& eigen);
+  Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);
   void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 
   Kinds inputs_;
