@@ -8,6 +8,7 @@
 
 #include "compiler/scope.h"
 #include "lang/builtins.h"
+#include "lang/uses.h"
 
 namespace amo::compiler {
 namespace {
@@ -157,13 +158,18 @@ Scope::Set Scope::SetOf(const lang::Expr& set) {
 
 namespace {
 
-// How many last axes a set acts on: two for the library's sets of matrices and for those with a matrix among their
-// parameters, else one.
+// How many last axes a set acts on: two for sets of matrices, else one. A file's own set is one of matrices when its rule
+// asks for eigenvalues.
 std::size_t RankOf(const lang::SetDecl& decl) {
-  const lang::Builtin* known = lang::FindBuiltin(lang::Space::kSet, decl.name.text);
-  const bool matrices = std::any_of(decl.params.begin(), decl.params.end(),
-                                    [](const lang::Param& p) { return p.type.dims.size() == 2; });
-  return known ? std::max<std::size_t>(1, static_cast<std::size_t>(known->rank)) : matrices ? 2 : 1;
+  if (const lang::Builtin* known = lang::FindBuiltin(lang::Space::kSet, decl.name.text)) {
+    return std::max<std::size_t>(1, static_cast<std::size_t>(known->rank));
+  }
+  std::size_t rank = 1;
+  lang::VisitUses(*decl.project->body, [&](const lang::Use& use) {
+    const lang::Builtin* f = use.call ? lang::FindBuiltin(lang::Space::kFunction, use.name) : nullptr;
+    if (f && (f->rule == lang::Rule::kSpectral || f->rule == lang::Rule::kEigvals)) rank = 2;
+  });
+  return rank;
 }
 
 }  // namespace

@@ -80,6 +80,7 @@ Term Scope::Spectral(const lang::Name& f, const Term& a, const lang::Expr& e) {
   std::vector<Value> same(around.nodes.size());
   for (std::size_t i = 0; i < same.size(); ++i) same[i] = {static_cast<std::int32_t>(i)};
   const std::vector<Value> slopes = Reverse(b, around, same, {b.Filled(1, Shape(b.shape(value.value)))}, {0});
+  b.At(e.span);
   const auto closed = [&](Term t) {  // the eigenvalues' axis is an own one again
     t.axes.pop_back();
     return Unary(Op::kStop, t);

@@ -138,9 +138,10 @@ TEST(BuildMatrix, DerivativesAgreeWithDifferences) {
 }
 
 TEST(BuildMatrix, SetsOfMatrices) {
-  for (const std::string set : {"psd", "spd", "stiefel"}) {
-    const Program one = BuildText("variable Y : real[3, 3] in " + set + "\nminimize sumsq(Y)\n");
-    const Program many = BuildText("variable Y : real[2, 3, 3] in " + set + "\nminimize sumsq(Y)\n");
+  const std::string own = "set own(least : real) project v = spectral(relu, (v + v') / 2 - least * eye(3))\n";
+  for (const std::string set : {"psd", "spd", "stiefel", "own(0)"}) {
+    const Program one = BuildText(own + "variable Y : real[3, 3] in " + set + "\nminimize sumsq(Y)\n");
+    const Program many = BuildText(own + "variable Y : real[2, 3, 3] in " + set + "\nminimize sumsq(Y)\n");
     ASSERT_TRUE(one.project && many.project) << set;
     const auto project = [&](const std::vector<double>& x) {
       return Interpret(*one.project, {{{Elem::kReal, {3, 3}}, x}})[0].data;
