@@ -158,8 +158,8 @@ Scope::Set Scope::SetOf(const lang::Expr& set) {
 
 namespace {
 
-// How many last axes a set acts on: two for sets of matrices, else one. A file's own set is one of matrices when its rule
-// asks for eigenvalues.
+// How many last axes a set acts on: two for sets of matrices, else one. A file's own set is one of matrices when its
+// rule asks for eigenvalues.
 std::size_t RankOf(const lang::SetDecl& decl) {
   if (const lang::Builtin* known = lang::FindBuiltin(lang::Space::kSet, decl.name.text)) {
     return std::max<std::size_t>(1, static_cast<std::size_t>(known->rank));

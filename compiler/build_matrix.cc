@@ -2,7 +2,6 @@
 // Functions of matrices, and those that pick, stack and count: everything of the library that build_call.cc has no room
 // for. The axes of open loops lead, as everywhere.
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <numeric>
 #include <utility>
