@@ -41,15 +41,14 @@ Axes AllOwn(const Shape& own) {
   return a;
 }
 
-// The inner call when `e` is NAME(x), parentheses apart: densities fuse sigmoid and softmax into the stable form.
+}  // namespace
+
 const lang::Expr* Inside(const lang::Expr& e, const char* name) {
   if (const auto* p = std::get_if<lang::Paren>(&e.node)) return Inside(*p->inner, name);
   const auto* c = std::get_if<lang::Call>(&e.node);
   const auto* callee = c ? std::get_if<lang::Name>(&c->callee->node) : nullptr;
   return callee && callee->name.text == name && c->args.size() == 1 ? c->args[0].value.get() : nullptr;
 }
-
-}  // namespace
 
 Term Scope::Reduction(const lang::BinderCall& call, const lang::Expr& e) {
   const std::string& name = call.callee.text;
@@ -217,13 +216,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("stop", 1)) return Unary(Op::kStop, a[0]);
   if (is("relu", 1)) return Binary(Op::kMax, real(0), Number(0), e.span, "relu");
   if (is("arctan2", 2)) return Binary(Op::kAtan2, a[0], a[1], e.span, "arctan2");
-  if (is("xlogx", 1)) {  // 0 log 0 is 0
-    const Term x = real(0), positive = Binary(Op::kLt, Number(0), x, e.span, "<");
-    const auto pick = [&](const Term& yes, double no) {
-      return Term{b.Select(positive.value, yes.value, b.Filled(no, b.shape(yes.value))), yes.axes, false, -1, 0};
-    };
-    return pick(Mul(x, Unary(Op::kLog, pick(x, 1))), 0);
-  }
+  if (is("xlogx", 1)) return XLogX(real(0), e.span);
   if (is("clamp", 3)) return Binary(Op::kMin, Binary(Op::kMax, a[0], a[1], e.span, "clamp"), a[2], e.span, "clamp");
   if ((name == "max" || name == "min") && n >= 2) {
     for (const lang::Argument& arg : call.args) a.push_back(Eval(*arg.value));
@@ -266,10 +259,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("quad", 2)) return Multiply(Transposed(a[1], e.span), Multiply(a[0], a[1], e.span), e.span);
   if (is("outer_product", 2)) return Contract(a[0], a[1], {0}, {1}, {0, 1});
   if (is("softmax", 1) || is("log_softmax", 1)) {
-    const Axes last{static_cast<std::int64_t>(Own(a[0]).size()) - 1};
-    Axes map = AllOwn(Own(a[0]));
-    map.back() = -1;
-    const Term log = Sub(real(0), Spread(LogSumExp(real(0), last), map, Own(a[0])));
+    const Term log = LogSoftmax(real(0));
     return name == "softmax" ? Unary(Op::kExp, log) : log;
   }
   if (is("logsumexp", 1)) return LogSumExp(real(0), AllOwn(Own(a[0])));
@@ -286,17 +276,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
       own.push_back(static_cast<std::int64_t>(Constant(*arg.value, "a size")));
     if (name == "zeros") return Of(b.Filled(0, own));
     if (n != 1) Refuse(lang::Code::kArgumentCount, e.span, "`eye` takes 1 argument");
-    const Shape square{own[0], own[0]};
-    const Value i = b.Iota(own[0]);
-    const Value here = b.Binary(Op::kEq, b.Broadcast(i, {0, -1}, square), b.Broadcast(i, {-1, 0}, square));
-    return Of(b.ToReal(here));
-  }
-  if (name == "diag" && is("diag", 1)) {
-    const Shape own = Own(a[0]);
-    if (own.size() == 1)
-      return Mul(Spread(real(0), {0, -1}, {own[0], own[0]}),
-                 Of(b.ToReal(b.Binary(Op::kEq, b.Broadcast(b.Iota(own[0]), {0, -1}, {own[0], own[0]}),
-                                      b.Broadcast(b.Iota(own[0]), {-1, 0}, {own[0], own[0]})))));
+    return Identity(own[0]);
   }
   if (name == "reshape" && n == 2) {
     const auto* dims = std::get_if<lang::Array>(&call.args[1].value->node);
@@ -335,7 +315,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
         Sub(Sub(Mul(Number(0.5), Add(Mul(a[0], a[0]), Mul(a[1], a[1]))), Number(0.5)), Unary(Op::kLog, real(1)));
     return ReduceAll(Op::kReduceSum, each);
   }
-  return std::nullopt;
+  return MatrixBuiltin(name, call, e);
 }
 
 }  // namespace amo::compiler

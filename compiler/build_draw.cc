@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include "compiler/scope.h"
+#include "lang/builtins.h"
+#include "lang/uses.h"
 
 namespace amo::compiler {
 namespace {
@@ -114,6 +116,12 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
       const Term r = Real(Eval(*(*set->args)[0].value));
       return Mul(r, Sub(Mul(Number(2), base(Base::kUniform)), Number(1)));
     }
+    if (set && set->name == "integers" && set->args && set->args->size() == 2) {  // both ends are drawn
+      const Term lo = Eval(*(*set->args)[0].value), hi = Eval(*(*set->args)[1].value);
+      const Term places = Mul(Real(Add(Sub(hi, lo), Number(1, Elem::kInt))), base(Base::kUniform));
+      const Term whole = Unary(Op::kToInt, Unary(Op::kFloor, Add(Real(lo), places)));
+      return Binary(Op::kMin, whole, hi, distribution.span, "min");
+    }
     if (set && set->name == "simplex") {
       const Term g = base(Base::kExponential);
       return Div(g, over_last(g));
@@ -148,14 +156,33 @@ Scope::Set Scope::SetOf(const lang::Expr& set) {
   return out;
 }
 
-// A set acts on the last axis: the leading ones become loops of their own for the length of its rule.
+namespace {
+
+// How many last axes a set acts on: two for sets of matrices, else one. A file's own set is one of matrices when its
+// rule asks for eigenvalues.
+std::size_t RankOf(const lang::SetDecl& decl) {
+  if (const lang::Builtin* known = lang::FindBuiltin(lang::Space::kSet, decl.name.text)) {
+    return std::max<std::size_t>(1, static_cast<std::size_t>(known->rank));
+  }
+  std::size_t rank = 1;
+  lang::VisitUses(*decl.project->body, [&](const lang::Use& use) {
+    const lang::Builtin* f = use.call ? lang::FindBuiltin(lang::Space::kFunction, use.name) : nullptr;
+    if (f && (f->rule == lang::Rule::kSpectral || f->rule == lang::Rule::kEigvals)) rank = 2;
+  });
+  return rank;
+}
+
+}  // namespace
+
+// The axes before those that a set acts on become loops of their own for the length of its rule.
 Term Scope::Project(const lang::Expr& set, Term v) {
   Set known = SetOf(set);
   const Shape own = Own(v);
-  if (own.size() <= 1) return ProjectOnto(known, v);
+  const std::size_t rank = RankOf(*known.decl);
+  if (own.size() <= rank) return ProjectOnto(known, v);
   const std::vector<int> axes = v.axes;
   std::vector<int> inside = axes;
-  for (std::size_t d = 0; d + 1 < own.size(); ++d) {
+  for (std::size_t d = 0; d + rank < own.size(); ++d) {
     loops_[next_loop_] = own[d];
     open_.push_back(next_loop_);
     inside.push_back(next_loop_++);
@@ -167,8 +194,8 @@ Term Scope::Project(const lang::Expr& set, Term v) {
   };
   for (Term& arg : known.args) if (Own(arg) == own) arg = under_loops(arg);
   Term t = ProjectOnto(known, under_loops(v));
-  CloseLoops(own.size() - 1);
-  t = Widen(t, inside, {own.back()});
+  CloseLoops(own.size() - rank);
+  t = Widen(t, inside, {own.end() - static_cast<std::ptrdiff_t>(rank), own.end()});
   t.axes = axes;
   return t;
 }

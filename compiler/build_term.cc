@@ -211,6 +211,26 @@ Term Scope::LogSumExp(const Term& x0, Axes own_axes) {
   return Add(shift, Unary(Op::kLog, ReduceOwn(Op::kReduceSum, Unary(Op::kExp, shifted), own_axes)));
 }
 
+Term Scope::LogSoftmax(const Term& x) {
+  Axes map(Own(x).size());
+  std::iota(map.begin(), map.end(), 0);
+  map.back() = -1;
+  return Sub(x, Spread(LogSumExp(x, {I(Own(x).size()) - 1}), map, Own(x)));
+}
+
+Term Scope::XLogX(const Term& x, lang::Span at) {
+  const Term positive = Binary(Op::kLt, Number(0), x, at, "<");
+  const auto pick = [&](const Term& yes, double no) {
+    return Term{b.Select(positive.value, yes.value, b.Filled(no, Shape(b.shape(yes.value)))), yes.axes, false, -1, 0};
+  };
+  return pick(Mul(x, Unary(Op::kLog, pick(x, 1))), 0);
+}
+
+Term Scope::Identity(std::int64_t n) {
+  const Value i = b.Iota(n);
+  return Of(b.ToReal(b.Binary(Op::kEq, b.Broadcast(i, {0, -1}, {n, n}), b.Broadcast(i, {-1, 0}, {n, n}))));
+}
+
 Term Scope::Concat(std::vector<Term> parts, std::int64_t axis, lang::Span at) {
   std::vector<int> axes;
   bool real = false;

@@ -143,6 +143,9 @@ Value Builder::Scatter(Value index, Value g, std::int64_t lead, std::int64_t cou
   return Put({Op::kScatter, {}, {index, g}, {lead, count}, 0, {}});
 }
 
+Value Builder::Solve(Value a, Value b) { return Put({Op::kSolve, {}, {a, b}, {}, 0, {}}); }
+Value Builder::Eigen(Value a) { return Put({Op::kEigen, {}, {a}, {}, 0, {}}); }
+
 Value Builder::Scan(const ScanForm& form, std::shared_ptr<const Function> body, std::vector<Value> args) {
   const auto size = [](std::size_t n) { return static_cast<std::int64_t>(n); };
   std::vector<std::int64_t> attr{form.steps,    size(form.carries), size(form.xs),

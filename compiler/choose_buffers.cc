@@ -79,6 +79,8 @@ double OwnCost(Op op) {
     case Op::kArgSort:
     case Op::kDot:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan:
       return 0;  // always in a buffer
   }
@@ -91,6 +93,7 @@ bool NeedsBuffer(Op op) {
     case OpClass::kArg:
     case OpClass::kAlong:
     case OpClass::kContract:
+    case OpClass::kMatrix:
     case OpClass::kLoop:
       return true;
     case OpClass::kIndex:
@@ -137,8 +140,9 @@ double Reads(const Function& f, const Node& n, Value arg, double evaluated) {
     }
     case OpClass::kIndex:
       return n.op == Op::kScatter ? static_cast<double>(Count(f.type(n.args[1]).shape)) : evaluated;
+    case OpClass::kMatrix:
     case OpClass::kLoop:
-      // Rows are read in their step, a constant in every step; more than once, for all that is known.
+      // Rows are read in their step, a constant in every step; more than once, for all that is known. So are matrices.
       return 2 * static_cast<double>(Count(f.type(arg).shape));
     case OpClass::kShape:
       return n.op == Op::kConcat ? static_cast<double>(Count(f.type(arg).shape)) : evaluated;

@@ -172,6 +172,7 @@ Val* Emitter::Apply(const Expr& e) {
     case OpClass::kAlong:
     case OpClass::kContract:
     case OpClass::kIndex:
+    case OpClass::kMatrix:
     case OpClass::kLoop:
       break;
   }
@@ -284,6 +285,8 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan:
       break;
   }
@@ -385,6 +388,8 @@ Val* Emitter::Binary(Op op, Elem elem, Val* x, Val* y) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan:
       break;
   }

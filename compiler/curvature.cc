@@ -96,6 +96,15 @@ class Pass {
         const Value values = n.args[n.op == Op::kGather ? 0 : 1], index = n.args[n.op == Op::kGather ? 1 : 0];
         return Constant(At(index)) ? At(values) : Unknown(At(index), false);
       }
+      case OpClass::kMatrix: {
+        const Curvature& a = At(n.args[0]);
+        if (n.op == Op::kEigen) return Unknown(a, false);  // eigenvalues that meet have a kink
+        if (!Constant(a)) return Unknown(Joined(a, At(n.args[1])));
+        Curvature c = At(n.args[1]);  // sums of its entries, with factors of any sign
+        c.nonnegative = c.nonpositive = false;
+        if (!Affine(c)) c.convex = c.concave = false;
+        return c;
+      }
       case OpClass::kLoop: return Scan(n);
     }
     return {};

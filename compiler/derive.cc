@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "compiler/check.h"
+#include "compiler/derive_matrix.h"
 #include "compiler/derive_rules.h"
 #include "compiler/derive_scan.h"
 
@@ -197,6 +198,15 @@ std::vector<Value> Reverse(Builder& b, const Function& f, const std::vector<Valu
         if (n.op == Op::kGather && wants(0)) give(0, b.Scatter(x(1), g, n.attr[0], b.shape(x(0))[Z(n.attr[0])]));
         if (n.op == Op::kScatter && wants(1)) give(1, b.Gather(g, x(0), n.attr[0]));
         break;
+      case OpClass::kMatrix:
+        if (n.op == Op::kSolve) {
+          const SolveAdjoints d = ReverseSolve(b, x(0), y, g, wants(0));
+          if (wants(0)) give(0, d.a);
+          if (wants(1)) give(1, d.b);
+        } else {
+          give(0, ReverseEigen(b, y, g));
+        }
+        break;
       case OpClass::kLoop: {
         std::vector<Value> args;
         std::vector<bool> wanted;
@@ -262,6 +272,10 @@ std::vector<Value> Forward(Builder& b, const Function& f, const std::vector<Valu
       case OpClass::kIndex:
         tangent[i] = n.op == Op::kGather ? b.Gather(filled(0), x(1), n.attr[0])
                                          : b.Scatter(x(0), filled(1), n.attr[0], n.attr[1]);
+        break;
+      case OpClass::kMatrix:
+        tangent[i] =
+            n.op == Op::kSolve ? ForwardSolve(b, x(0), values[i], t(0), t(1)) : ForwardEigen(b, values[i], t(0));
         break;
       case OpClass::kLoop: {
         std::vector<Value> args, tangents;

@@ -76,6 +76,8 @@ Value UnarySlope(Builder& b, Op op, Value x, Value y) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan: break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());

@@ -37,6 +37,7 @@ Inferred InferBinary(Op op, const Type& a, const Type& b) {
     case OpClass::kAlong:
     case OpClass::kContract:
     case OpClass::kIndex:
+    case OpClass::kMatrix:
     case OpClass::kLoop: return Wrong("is not binary");
   }
   if (a.elem == Elem::kBool) return Wrong("needs numbers");
@@ -147,6 +148,25 @@ Inferred InferScatter(const Node& n, const Type& index, const Type& g) {
   return {t, ""};
 }
 
+bool IsSquare(const Type& x) {
+  const std::size_t r = x.shape.size();
+  return x.elem == Elem::kReal && r >= 2 && x.shape[r - 1] == x.shape[r - 2];
+}
+
+Inferred InferSolve(const Type& a, const Type& b) {
+  if (!IsSquare(a)) return Wrong("needs real square matrices");
+  if (b.elem != Elem::kReal || b.shape.size() != a.shape.size()) return Wrong("needs right sides of the same rank");
+  if (!std::equal(a.shape.begin(), a.shape.end() - 1, b.shape.begin())) return Wrong("has sides that differ");
+  return {b, ""};
+}
+
+Inferred InferEigen(const Type& a) {
+  if (!IsSquare(a)) return Wrong("needs real square matrices");
+  Type t = a;
+  ++t.shape[t.shape.size() - 2];
+  return {t, ""};
+}
+
 Inferred InferScan(const Node& n, const std::vector<Type>& args) {
   if (n.attr.size() != 6 || std::any_of(n.attr.begin(), n.attr.end(), [](std::int64_t a) { return a < 0; })) {
     return Wrong("needs {steps, carries, xs, ys, reverse, index}");
@@ -206,6 +226,7 @@ Inferred Infer(const Node& n, const std::vector<Type>& args) {
     case OpClass::kContract: return InferDot(n, args[0], args[1]);
     case OpClass::kIndex:
       return n.op == Op::kGather ? InferGather(n, args[0], args[1]) : InferScatter(n, args[0], args[1]);
+    case OpClass::kMatrix: return n.op == Op::kSolve ? InferSolve(args[0], args[1]) : InferEigen(args[0]);
     case OpClass::kLoop: return InferScan(n, args);
   }
   return Wrong("is no operation");

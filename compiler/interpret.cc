@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "compiler/check.h"
+#include "compiler/matrix.h"
 #include "compiler/scalar.h"
 
 namespace amo::compiler {
@@ -164,6 +165,18 @@ void Indexed(const Node& n, const Tensor& x, const Tensor& index, Tensor& out) {
   }
 }
 
+void Matrices(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
+  const Shape& a = in[0]->type.shape;
+  const std::int64_t size = a.back(), many = Count({a.begin(), a.end() - 2});
+  const std::int64_t wide = out.type.shape.back(), all = n.op == Op::kSolve ? size * wide : (size + 1) * size;
+  for (std::int64_t l = 0; l < many; ++l) {
+    const double* matrix = in[0]->data.data() + l * size * size;
+    double* to = out.data.data() + l * all;
+    if (n.op == Op::kEigen) SymmetricEigen(matrix, size, to);
+    else SolveLinear(matrix, in[1]->data.data() + l * all, size, wide, to);
+  }
+}
+
 // The steps of a scan, in their order; rows of xs are copied out, rows of ys copied in.
 void Scanned(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
   const ScanForm form = FormOf(n);
@@ -225,6 +238,7 @@ Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor
     case OpClass::kIndex:
       n.op == Op::kGather ? Indexed(n, *in[0], *in[1], out) : Indexed(n, *in[1], *in[0], out);
       break;
+    case OpClass::kMatrix: Matrices(n, in, out); break;
     case OpClass::kLoop: Scanned(n, in, out); break;
   }
   return out;

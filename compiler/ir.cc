@@ -40,6 +40,7 @@ bool IsElementwise(Op op) {
     case OpClass::kAlong:
     case OpClass::kContract:
     case OpClass::kIndex:
+    case OpClass::kMatrix:
     case OpClass::kLoop: return false;
   }
   return false;

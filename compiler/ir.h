@@ -41,6 +41,12 @@
 //   index
 //                                   outside 0..D-1 is clamped to it
 //   scatter {lead, D}               index [L.., S..], g [L.., S.., T..] → [L.., D, T..]: sums; the adjoint of gather
+//   solve                           A [L.., n, n], B [L.., n, k] → X [L.., n, k] with A X = B; where A is singular,
+//                                   entries that are no finite numbers
+//   eigen                           A [L.., n, n] → [L.., n + 1, n], of S = (A + A') / 2: in row 0 the eigenvalues,
+//                                   which ascend, below it the orthonormal eigenvectors as columns. In each of them the
+//                                   first entry of at least 0.9 times the largest absolute value is positive. NaN where
+//                                   an entry of S is not finite
 //   stop                            its argument; a constant for derivatives
 //   scan {H, carries, xs, ys, reverse, index}
 //                                   H steps of the node's body, a function that sees nothing but its inputs. Arguments:
@@ -62,7 +68,7 @@ enum class Op : std::uint8_t {
 
 enum class OpClass : std::uint8_t {
   kLeaf, kUnary, kBinary, kCompare, kLogic, kSelect, kShape, kReduce, kArg, kAlong, kContract, kIndex,
-  kLoop
+  kMatrix, kLoop
 };
 
 std::string_view OpText(Op op);
@@ -181,6 +187,8 @@ class Builder {
             const std::vector<std::int64_t>& lo);
   Value Gather(Value x, Value index, std::int64_t lead);
   Value Scatter(Value index, Value g, std::int64_t lead, std::int64_t count);
+  Value Solve(Value a, Value b);
+  Value Eigen(Value a);
   Value Scan(const ScanForm& form, std::shared_ptr<const Function> body, std::vector<Value> args);
   // Part k of a scan's value, or of anything laid out like it: the last carries, then the ys, each [H, ..].
   Value ScanPart(const Node& scan, Value v, std::size_t k);

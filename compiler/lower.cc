@@ -173,6 +173,7 @@ class Lowering {
       case OpClass::kArg:
       case OpClass::kAlong:
       case OpClass::kContract:
+      case OpClass::kMatrix:
       case OpClass::kLoop:
         break;
     }
@@ -256,6 +257,8 @@ class Lowering {
         return Dot(i);
       case OpClass::kIndex:
         return n.op == Op::kScatter ? Scatter(i) : Map(i, NewBuffer(i, n.type.elem));
+      case OpClass::kMatrix:
+        AMO_CHECK(false, "(%s: see Uncompilable)", std::string(OpText(n.op)).c_str());
       case OpClass::kLoop:
         return Scan(i);
     }

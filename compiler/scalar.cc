@@ -71,6 +71,8 @@ double ApplyUnary(Op op, double x) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan: break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());
@@ -139,6 +141,8 @@ double ApplyBinary(Op op, double a, double b) {
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan: break;
   }
   AMO_CHECK(false, "(%s)", std::string(OpText(op)).c_str());

@@ -28,6 +28,10 @@ struct Term {
 // Thrown after a diagnostic was reported; caught where a part of the problem is built.
 struct Refused {};
 
+// The inner call when `e` is NAME(x), parentheses apart, else null: densities fuse sigmoid and softmax into the stable
+// form.
+const lang::Expr* Inside(const lang::Expr& e, const char* name);
+
 class Scope {
  public:
   using Kinds = std::vector<lang::ValueKind>;
@@ -52,9 +56,10 @@ class Scope {
   std::optional<double> TryConstant(const lang::Expr& e);
   Term Declared(Term t, const lang::TypeExpr& type, lang::Span at);  // fills scalars, converts, checks the shape
 
-  // ---- calls (build_call.cc), networks (build_network.cc), draws and sets (build_draw.cc)
+  // ---- calls (build_call.cc, build_matrix.cc), networks (build_network.cc), draws and sets (build_draw.cc)
   Term Call(const lang::Call& call, const lang::Expr& e);
   std::optional<Term> Builtin(const std::string& name, const lang::Call& call, const lang::Expr& e);
+  std::optional<Term> MatrixBuiltin(const std::string& name, const lang::Call& call, const lang::Expr& e);
   Term Reduction(const lang::BinderCall& call, const lang::Expr& e);
   Term Scan(const lang::BinderCall& call, const lang::Expr& e);  // build_scan.cc
   Term Grad(const lang::Call& call, const lang::Expr& e);        // build_grad.cc
@@ -114,6 +119,9 @@ class Scope {
   Term Div(const Term& x, const Term& y) { return Binary(Op::kDiv, x, y, {}, "/"); }
   Term Norm(const Term& x, lang::Span at);
   Term LogSumExp(const Term& x, std::vector<std::int64_t> own_axes);
+  Term LogSoftmax(const Term& x);                                  // along the last axis
+  Term XLogX(const Term& x, lang::Span at);                        // 0 at 0
+  Term Identity(std::int64_t n);
 
   // ---- loops and names
   struct Loop {
@@ -148,6 +156,14 @@ class Scope {
   Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
   Term Field(const lang::Member& m, const lang::Expr& e);
   Term GatherOne(const Term& x, std::size_t dim, const Term& index);
+  Term DiagonalOf(const Term& x);  // build_matrix.cc
+  Term LinearSolution(const Term& a, const Term& right);
+  Term Cholesky(const Term& a);
+  Term Quantile(const Term& v, const Term& level, lang::Span at);
+  Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
+  Term Eigenvalues(const Term& eigen);  // build_spectral.cc
+  Term Eigenvectors(const Term& eigen);
+  Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);
   void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 
   Kinds inputs_;

@@ -119,6 +119,7 @@ Value Rule(Builder& b, const Node& n, const std::vector<Value>& args) {
     case OpClass::kArg:
     case OpClass::kAlong:
     case OpClass::kIndex:
+    case OpClass::kMatrix:
     case OpClass::kLoop: break;
     case OpClass::kContract: v = SimplifyDot(b, n, args); break;
   }

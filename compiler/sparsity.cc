@@ -107,6 +107,8 @@ class Propagation {
         return Along(n, out);
       case OpClass::kContract:
         return Contracted(n, out);
+      case OpClass::kMatrix:
+        return Everything(n, out);
       case OpClass::kLoop:
         return;
     }

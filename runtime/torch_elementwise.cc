@@ -180,6 +180,8 @@ at::Tensor ExecuteUnary(const Node& n, const Operand& operand, const Place& plac
     case Op::kDot:
     case Op::kGather:
     case Op::kScatter:
+    case Op::kSolve:
+    case Op::kEigen:
     case Op::kScan:
       break;
   }

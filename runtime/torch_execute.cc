@@ -123,6 +123,8 @@ at::Tensor Execute(const Function& f, const Node& n, const std::vector<Operand>&
       return ExecuteDot(f, n, in[0], in[1], place);
     case OpClass::kIndex:
       return n.op == Op::kGather ? ExecuteGather(n, in[0], in[1], place) : ExecuteScatter(n, in[0], in[1], place);
+    case OpClass::kMatrix:
+      return n.op == Op::kSolve ? ExecuteSolve(n, in[0], in[1], place) : ExecuteEigen(in[0]);
     case OpClass::kLoop:
       return ExecuteScan(n, in, place);
   }

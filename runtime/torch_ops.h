@@ -39,6 +39,8 @@ at::Tensor ExecuteDot(const Function& function, const Node& node, const Operand&
                       const Place& place);
 at::Tensor ExecuteGather(const Node& node, const Operand& x, const Operand& index, const Place& place);
 at::Tensor ExecuteScatter(const Node& node, const Operand& index, const Operand& g, const Place& place);
+at::Tensor ExecuteSolve(const Node& node, const Operand& a, const Operand& b, const Place& place);
+at::Tensor ExecuteEigen(const Operand& a);
 
 // The sizes of a value with this IR shape.
 std::vector<std::int64_t> Sizes(bool varies, const compiler::Shape& shape, const Place& place);

@@ -56,6 +56,9 @@ TEST(Curvature, Objectives) {
       {"last(scan(z = 0, t in n: 0.5 * z + y[t]))", "linear"},
       {"last(scan(z = 0, t in n: 0.5 * z + y[t]))^2", "convex quadratic"},
       {"last(scan(z = 1, t in n: z * y[t]))", "neither convex nor concave by the rules"},
+      {"sum(linsolve(S, y))", "linear"},
+      {"sum(linsolve(S + outer_product(y, y), x))", "neither convex nor concave by the rules"},
+      {"sum(eigvals(outer_product(y, x)))", "neither convex nor concave by the rules, not smooth"},
       {"sum(floor(y))", "neither convex nor concave by the rules, not smooth"},
       {"sum(stop(y) .* y)", "neither convex nor concave by the rules, not smooth"},
   };

@@ -53,6 +53,24 @@ const char* const kBodies[] = {
     "%2 = broadcast %0 {-1,0} : real[300,3]\n%3 = reshape %2 : real[3,300]\n%4 = cumsum %3 : real[3,300]\n"
     "%5 = slice %4 {0,299} : real[3,1]\n",
     "%2 = sin %0 : real[3]\n%3 = stop %2 : real[3]\n%4 = mul %3 %0 : real[3]\n",
+    // Two matrices with a strong diagonal, out of x and M; the right sides x and 2 of M's columns.
+    "%2 = slice %1 {0,0} : real[3,3]\n%3 = broadcast %0 {0,-1} : real[3,3]\n%4 = mul %2 %3 : real[3,3]\n"
+    "%5 = iota {0} : int[3]\n%6 = broadcast %5 {0,-1} : int[3,3]\n%7 = broadcast %5 {-1,0} : int[3,3]\n"
+    "%8 = eq %6 %7 : bool[3,3]\n%9 = real %8 : real[3,3]\n%10 = number 3 : real\n"
+    "%11 = broadcast %10 {-1,-1} : real[3,3]\n%12 = mul %9 %11 : real[3,3]\n%13 = add %4 %12 : real[3,3]\n"
+    "%14 = sin %13 : real[3,3]\n%15 = add %14 %12 : real[3,3]\n%16 = reshape %13 : real[1,3,3]\n"
+    "%17 = reshape %15 : real[1,3,3]\n%18 = concat %16 %17 {0} : real[2,3,3]\n"
+    "%19 = broadcast %0 {-1,0,-1} : real[2,3,2]\n%20 = solve %18 %19 : real[2,3,2]\n",
+    "%2 = slice %1 {0,0} : real[3,3]\n%3 = slice %1 {0,3} : real[3,1]\n%4 = reshape %0 : real[3,1]\n"
+    "%5 = mul %3 %4 : real[3,1]\n%6 = solve %2 %5 : real[3,1]\n",
+    // A diagonal of 0, 3 and 6 keeps the eigenvalues apart.
+    "%2 = slice %1 {0,0} : real[3,3]\n%3 = broadcast %0 {0,-1} : real[3,3]\n%4 = mul %2 %3 : real[3,3]\n"
+    "%5 = iota {0} : int[3]\n%6 = broadcast %5 {0,-1} : int[3,3]\n%7 = broadcast %5 {-1,0} : int[3,3]\n"
+    "%8 = eq %6 %7 : bool[3,3]\n%9 = real %8 : real[3,3]\n%10 = number 3 : real\n"
+    "%11 = broadcast %10 {-1,-1} : real[3,3]\n%12 = mul %9 %11 : real[3,3]\n%13 = real %6 : real[3,3]\n"
+    "%14 = mul %12 %13 : real[3,3]\n%15 = add %4 %14 : real[3,3]\n%16 = sin %4 : real[3,3]\n"
+    "%17 = add %16 %14 : real[3,3]\n%18 = reshape %15 : real[1,3,3]\n%19 = reshape %17 : real[1,3,3]\n"
+    "%20 = concat %18 %19 {0} : real[2,3,3]\n%21 = eigen %20 : real[2,4,3]\n",
 };
 
 Function Make(const std::string& body) {

