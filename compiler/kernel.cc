@@ -42,6 +42,7 @@ Built Build(const Function& function, const KernelOptions& options) {
 std::string Uncompilable(const Function& function) {
   for (const Node& n : function.nodes) {
     if (n.op == Op::kCumSum && n.type.elem == Elem::kBool) return "cumsum of bools";
+    if (n.op == Op::kUnfold || n.op == Op::kFold) return std::string(OpText(n.op));
     if (!n.body) continue;
     if (std::string inside = Uncompilable(*n.body); !inside.empty()) return inside;
   }
