@@ -108,7 +108,7 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
     const lang::Decl& d = *it->second;
     if (const auto* f = std::get_if<lang::FunctionDecl>(&d.node)) return Apply(*f, call, e);
     if (const auto* n = std::get_if<lang::NetworkDecl>(&d.node)) {
-      if (!n->body) Unsupported(e.span, "a network from a file");
+      if (!n->body || (n->source && call.weights.empty())) Unsupported(e.span, "a network from a file");
       std::vector<Term> args;
       for (const lang::Argument& a : call.args) args.push_back(Eval(*a.value));
       if (args.size() != n->params.size()) {
@@ -128,7 +128,12 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
   if (name == "expect" && in_report && call.args.size() == 1) return Expect(*call.args[0].value);
   const auto* only =
       call.args.size() == 1 && !call.args[0].keyword ? std::get_if<lang::Name>(&call.args[0].value->node) : nullptr;
-  if (name == "weights" && only) return Number(Constant(e, "the number of weights"), Elem::kInt);
+  if (name == "weights" && only) {
+    const lang::NetworkDecl* network = FindNetwork(only->name.text);
+    if (!network)
+      Refuse(lang::Code::kTypeMismatch, only->name.span, fmt::format("`{}` is no network", only->name.text));
+    return Number(static_cast<double>(WeightCount(*network)), Elem::kInt);
+  }
   if (name == "solved" && only) {
     if (!results) Refuse(lang::Code::kBindingTime, e.span, "`solved` is known to losses and reports only");
     return Solved(only->name.text, e.span);

@@ -89,6 +89,9 @@ Inferred InferWindows(const Node& n, const Type& x) {
   if (n.attr.size() != (fold ? 6u : 4u)) return Wrong("needs the windows' sizes");
   const Windows s = WindowsOf(n);
   if (s.kh < 1 || s.kw < 1 || s.stride < 1 || s.pad < 0) return Wrong("has windows without entries");
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // sums of sizes stay numbers
+  if (std::any_of(n.attr.begin(), n.attr.end(), [](std::int64_t a) { return a < 0 || a > kMost; }))
+    return Wrong("has windows of no size");
   const std::size_t axes = fold ? 4 : 2;
   if (x.elem != Elem::kReal || x.shape.size() < axes) return Wrong("needs reals in rows and columns");
   const auto last = x.shape.end() - static_cast<std::ptrdiff_t>(axes);

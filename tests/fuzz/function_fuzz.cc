@@ -32,6 +32,13 @@ double EntriesOf(const Function& f) {
   return entries;
 }
 
+// Windows are not lowered: what has them runs on the interpreter and on LibTorch.
+bool IsLowered(const Function& f) {
+  return std::none_of(f.nodes.begin(), f.nodes.end(), [](const Node& n) {
+    return n.op == Op::kUnfold || n.op == Op::kFold || (n.body && !IsLowered(*n.body));
+  });
+}
+
 void Require(bool holds) {
   if (!holds) std::abort();
 }
@@ -66,13 +73,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::vector<Tensor> before = Interpret(f, inputs), after = Interpret(simple, inputs);
   Require(before.size() == after.size());
   for (std::size_t k = 0; k < before.size(); ++k) Require(before[k].type == after[k].type);
-  Lower(simple);
+  if (IsLowered(simple)) Lower(simple);
   std::vector<int> wrt;
   for (std::size_t k = 0; k < f.inputs.size(); ++k) {
     if (f.inputs[k].type.elem == Elem::kReal) wrt.push_back(static_cast<int>(k));
   }
   const Function slope = Simplify(Vjp(simple, wrt));
   Require(Verify(slope).empty());
-  Lower(slope);
+  if (IsLowered(slope)) Lower(slope);
   return 0;
 }
