@@ -39,8 +39,8 @@ struct Draw {
 struct Weight {
   std::string input;  // "weight/NET/K"
   Type type;
-  double bound = 0;   // its start: uniform(-bound, bound), 1 / sqrt(fan in) as LibTorch's linear layer
-  double start = 0;   // added to that
+  double bound = 0;   // its start: start + uniform(-bound, bound), 1 / sqrt(fan in) as LibTorch's linear layer
+  double start = 0;
 };
 
 struct Row {

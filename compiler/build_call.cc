@@ -107,8 +107,7 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
     const lang::Decl& d = *it->second;
     if (const auto* f = std::get_if<lang::FunctionDecl>(&d.node)) return Apply(*f, call, e);
     if (const auto* n = std::get_if<lang::NetworkDecl>(&d.node)) {
-      if (!call.weights.empty()) Unsupported(e.span, "a network with given weights");
-      if (!n->body) Unsupported(e.span, "a network from a file");
+      if (!n->body || (n->source && call.weights.empty())) Unsupported(e.span, "a network from a file");
       std::vector<Term> args;
       for (const lang::Argument& a : call.args) args.push_back(Eval(*a.value));
       if (args.size() != n->params.size()) {
@@ -117,12 +116,23 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
       }
       for (std::size_t k = 0; k < args.size(); ++k)
         args[k] = Declared(args[k], n->params[k].type, call.args[k].value->span);
-      return Network(name, n->body.get(), args, Dims(n->result), e.span);
+      const Shape result = Dims(n->result);
+      if (call.weights.empty()) return Network(name, n->body.get(), args, result, e.span);
+      std::vector<Term> parts;
+      for (const lang::ExprPtr& w : call.weights) parts.push_back(Flat(Real(Eval(*w))));
+      const Term given = Concat(std::move(parts), 0, call.weights[0]->span);
+      return Network(name, n->body.get(), args, result, call.weights[0]->span, &given);
     }
   }
   if (name == "expect" && in_report && call.args.size() == 1) return Expect(*call.args[0].value);
   const auto* only =
       call.args.size() == 1 && !call.args[0].keyword ? std::get_if<lang::Name>(&call.args[0].value->node) : nullptr;
+  if (name == "weights" && only) {
+    const lang::NetworkDecl* network = FindNetwork(only->name.text);
+    if (!network)
+      Refuse(lang::Code::kTypeMismatch, only->name.span, fmt::format("`{}` is no network", only->name.text));
+    return Number(static_cast<double>(WeightCount(*network)), Elem::kInt);
+  }
   if (name == "solved" && only) {
     if (!results) Refuse(lang::Code::kBindingTime, e.span, "`solved` is known to losses and reports only");
     return Solved(only->name.text, e.span);
@@ -315,7 +325,8 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
         Sub(Sub(Mul(Number(0.5), Add(Mul(a[0], a[0]), Mul(a[1], a[1]))), Number(0.5)), Unary(Op::kLog, real(1)));
     return ReduceAll(Op::kReduceSum, each);
   }
-  return MatrixBuiltin(name, call, e);
+  if (const auto t = MatrixBuiltin(name, call, e)) return t;
+  return ConvolutionBuiltin(name, call, e);
 }
 
 }  // namespace amo::compiler

@@ -87,6 +87,21 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     const Term count = ReduceOwn(Op::kReduceSum, passed, {rank});
     return Unary(Op::kToInt, Binary(Op::kMin, count, Number(static_cast<double>(n - 1)), distribution.span, "min"));
   }
+  if (word->name == "init") {  // a network's usual start, over the last axis
+    const auto* net = count == 1 ? std::get_if<lang::Name>(&(*word->args)[0].value->node) : nullptr;
+    const lang::NetworkDecl* network = net ? FindNetwork(net->name.text) : nullptr;
+    if (!network) Unsupported(word->span, "`init` of this");
+    const std::int64_t all = WeightCount(*network);
+    if (shape.empty() || shape.back() != all)
+      Refuse(lang::Code::kShapeMismatch, word->span,
+             fmt::format("`{}` has {} weights, drawn is shape `[{}]`", net->name.text, all, fmt::join(shape, ", ")));
+    std::vector<Term> parts;
+    for (const NetworkWeights::Array& a : WeightArrays(*network)) parts.push_back(Of(b.Filled(a.bound, {a.count})));
+    std::vector<std::int64_t> map(shape.size(), -1);
+    map.back() = 0;
+    const Term bound = Spread(Concat(std::move(parts), 0, word->span), map, shape);
+    return Mul(bound, Sub(Mul(Number(2), base(Base::kUniform)), Number(1)));
+  }
   if (word->name == "permutation") return Term{b.Along(Op::kArgSort, base(Base::kUniform).value), axes, false, -1, 0};
   if (word->name == "uniform" && count == 2) {
     const Term lo = arg(0, 0);

@@ -27,6 +27,10 @@ void Scope::Unsupported(lang::Span at, std::string what) {
 
 std::optional<double> Scope::TryConstant(const lang::Expr& e) {
   return lang::Evaluate(e, [&](const std::string& name) -> std::optional<double> {
+    if (name.starts_with("weights(")) {
+      const lang::NetworkDecl* network = FindNetwork(name.substr(8, name.size() - 9));
+      return network ? std::optional(static_cast<double>(WeightCount(*network))) : std::nullopt;
+    }
     for (std::size_t i = frames.size(); i-- > 0;) {
       if (frames[i].locals.count(name)) return std::nullopt;
       const auto n = frames[i].numbers.find(name);

@@ -115,6 +115,14 @@ Value Builder::Concat(std::vector<Value> parts, std::int64_t axis) {
   return Put({Op::kConcat, {}, std::move(parts), {axis}, 0, {}});
 }
 
+Value Builder::Unfold(Value x, const Windows& s) {
+  return Put({Op::kUnfold, {}, {x}, {s.kh, s.kw, s.stride, s.pad}, 0, {}});
+}
+
+Value Builder::Fold(Value x, const Windows& s, std::int64_t h, std::int64_t w) {
+  return Put({Op::kFold, {}, {x}, {s.kh, s.kw, s.stride, s.pad, h, w}, 0, {}});
+}
+
 Value Builder::Reduce(Op op, Value x, std::vector<std::int64_t> axes) {
   if (axes.empty()) return x;
   return Put({op, {}, {x}, std::move(axes), 0, {}});

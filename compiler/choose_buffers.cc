@@ -68,6 +68,8 @@ double OwnCost(Op op) {
     case Op::kAtan2:
       return 100;
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:

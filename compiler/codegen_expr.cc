@@ -273,6 +273,8 @@ Val* Emitter::Unary(Op op, Elem from, Val* x) {
     case Op::kSlice:
     case Op::kPad:
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:
@@ -376,6 +378,8 @@ Val* Emitter::Binary(Op op, Elem elem, Val* x, Val* y) {
     case Op::kSlice:
     case Op::kPad:
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:

@@ -155,6 +155,8 @@ std::vector<Value> Reverse(Builder& b, const Function& f, const std::vector<Valu
         if (n.op == Op::kReshape) give(0, b.Reshape(g, b.shape(x(0))));
         if (n.op == Op::kSlice) give(0, b.Pad(g, n.attr, b.shape(x(0))));
         if (n.op == Op::kPad) give(0, b.Slice(g, n.attr, b.shape(x(0))));
+        if (n.op == Op::kUnfold) give(0, b.Fold(g, WindowsOf(n), *(b.shape(x(0)).end() - 2), b.shape(x(0)).back()));
+        if (n.op == Op::kFold) give(0, b.Unfold(g, WindowsOf(n)));
         if (n.op == Op::kConcat) {
           Axes starts(n.type.shape.size());
           for (std::size_t k = 0; k < n.args.size(); ++k) {

@@ -64,6 +64,8 @@ Value UnarySlope(Builder& b, Op op, Value x, Value y) {
     case Op::kSlice:
     case Op::kPad:
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:

@@ -85,6 +85,26 @@ Inferred InferConcat(const Node& n, const std::vector<Type>& args) {
   return {t, ""};
 }
 
+Inferred InferWindows(const Node& n, const Type& x) {
+  const bool fold = n.op == Op::kFold;
+  if (n.attr.size() != (fold ? 6u : 4u)) return Wrong("needs the windows' sizes");
+  const Windows s = WindowsOf(n);
+  if (s.kh < 1 || s.kw < 1 || s.stride < 1 || s.pad < 0) return Wrong("has windows without entries");
+  constexpr std::int64_t kMost = std::int64_t{1} << 40;  // sums of sizes stay numbers
+  if (std::any_of(n.attr.begin(), n.attr.end(), [](std::int64_t a) { return a < 0 || a > kMost; }))
+    return Wrong("has windows of no size");
+  const std::size_t axes = fold ? 4 : 2;
+  if (x.elem != Elem::kReal || x.shape.size() < axes) return Wrong("needs reals in rows and columns");
+  const auto last = x.shape.end() - static_cast<std::ptrdiff_t>(axes);
+  Type t{Elem::kReal, {x.shape.begin(), last}};
+  const std::int64_t h = fold ? n.attr[4] : last[0], w = fold ? n.attr[5] : last[1];
+  const Shape windows{s.kh, s.kw, s.Count(h, s.kh), s.Count(w, s.kw)};
+  if (fold && !std::equal(windows.begin(), windows.end(), last)) return Wrong("has windows of another size");
+  const Shape end = fold ? Shape{h, w} : windows;
+  t.shape.insert(t.shape.end(), end.begin(), end.end());
+  return {t, ""};
+}
+
 Inferred InferReduce(const Node& n, const Type& x) {
   Type t{x.elem, {}};
   for (std::size_t k = 0; k < n.attr.size(); ++k) {
@@ -214,6 +234,7 @@ Inferred Infer(const Node& n, const std::vector<Type>& args) {
       if (n.op == Op::kBroadcast) return InferBroadcast(n, args[0]);
       if (n.op == Op::kConcat) return InferConcat(n, args);
       if (n.op == Op::kSlice || n.op == Op::kPad) return InferWindow(n, args[0]);
+      if (n.op == Op::kUnfold || n.op == Op::kFold) return InferWindows(n, args[0]);
       return Count(n.type.shape) == Count(args[0].shape) ? Inferred{{args[0].elem, n.type.shape}, ""}
                                                          : Wrong("changes the number of entries");
     case OpClass::kReduce: return InferReduce(n, args[0]);

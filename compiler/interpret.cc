@@ -43,8 +43,26 @@ std::int64_t Flat(const Indices& i, const Indices& strides) {
   return std::inner_product(i.begin(), i.end(), strides.begin(), std::int64_t{0});
 }
 
+// unfold copies entries into windows, fold adds them back.
+void Windowed(const Node& n, const Tensor& x, Tensor& out) {
+  const Windows s = WindowsOf(n);
+  const bool fold = n.op == Op::kFold;
+  const Shape& flat = (fold ? out : x).type.shape;
+  const std::int64_t h = flat[flat.size() - 2], w = flat.back();
+  const std::int64_t oh = s.Count(h, s.kh), ow = s.Count(w, s.kw);
+  const std::int64_t planes = Count({flat.begin(), flat.end() - 2});
+  ForEach({planes, s.kh, s.kw, oh, ow}, [&](const Indices& i, std::int64_t at) {
+    const std::int64_t row = i[3] * s.stride + i[1] - s.pad, column = i[4] * s.stride + i[2] - s.pad;
+    if (row < 0 || row >= h || column < 0 || column >= w) return;
+    const std::size_t whole = Z((i[0] * h + row) * w + column);
+    if (fold) out.data[whole] += x.data[Z(at)];
+    else out.data[Z(at)] = x.data[whole];
+  });
+}
+
 void Shaped(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
   const Tensor& x = *in[0];
+  if (n.op == Op::kUnfold || n.op == Op::kFold) return Windowed(n, x, out);
   const Indices xs = Strides(x.type.shape), os = Strides(out.type.shape);
   if (n.op == Op::kReshape) {
     out.data = x.data;

@@ -107,6 +107,8 @@ bool SameFunction(const Function& a, const Function& b) {
          std::equal(a.outputs.begin(), a.outputs.end(), b.outputs.begin(), b.outputs.end(), same_output);
 }
 
+Windows WindowsOf(const Node& n) { return {n.attr[0], n.attr[1], n.attr[2], n.attr[3]}; }
+
 ScanForm FormOf(const Node& scan) {
   const auto& a = scan.attr;
   return {a[0],      static_cast<std::size_t>(a[1]), static_cast<std::size_t>(a[2]), static_cast<std::size_t>(a[3]),

@@ -31,6 +31,10 @@
 //   slice {starts}                  out[i] = x[starts + i]
 //   pad {starts}                    zeros, with x at `starts`; the adjoint of slice
 //   concat {axis}                   its arguments one after the other along the axis
+//   unfold {kh, kw, stride, pad}    x [L.., h, w] → [L.., kh, kw, oh, ow]: out[.., a, b, i, j] is
+//                                   x[.., i * stride + a - pad, j * stride + b - pad], 0 outside of x;
+//                                   oh = (h + 2 pad - kh) / stride + 1, rounded down, ow alike. No kernel runs it
+//   fold {kh, kw, stride, pad, h, w}  [L.., kh, kw, oh, ow] → [L.., h, w]: sums; the adjoint of unfold
 //   reduce_* {axes}                 removes the (sorted) axes; over nothing: 0, 1, -inf, inf
 //   argmax, argmin                  [.., n] → [..] int, the first of equals
 //   cumsum, sort, argsort           along the last axis; sort ascends and is stable
@@ -150,6 +154,15 @@ struct ScanForm {
 ScanForm FormOf(const Node& scan);
 std::vector<std::int64_t> ScanOffsets(const Node& scan);
 
+// The windows that unfold and fold slide over the last two axes; `Count` of them along an axis of n entries.
+struct Windows {
+  std::int64_t kh = 1, kw = 1, stride = 1, pad = 0;
+  std::int64_t Count(std::int64_t n, std::int64_t k) const {
+    return n + 2 * pad < k ? 0 : (n + 2 * pad - k) / stride + 1;
+  }
+};
+Windows WindowsOf(const Node& node);
+
 // Makes a Function. Every method infers and checks the type (a wrong one is our bug and aborts) and returns the old
 // value where the same node exists, so common subexpressions vanish by themselves.
 class Builder {
@@ -180,6 +193,8 @@ class Builder {
   Value Slice(Value x, std::vector<std::int64_t> starts, Shape shape);
   Value Pad(Value x, std::vector<std::int64_t> starts, Shape shape);
   Value Concat(std::vector<Value> parts, std::int64_t axis);
+  Value Unfold(Value x, const Windows& windows);
+  Value Fold(Value x, const Windows& windows, std::int64_t h, std::int64_t w);
   Value Reduce(Op op, Value x, std::vector<std::int64_t> axes);
   Value Arg(Op op, Value x);
   Value Along(Op op, Value x);

@@ -43,6 +43,7 @@ std::string Uncompilable(const Function& function) {
   for (const Node& n : function.nodes) {
     if (n.op == Op::kCumSum && n.type.elem == Elem::kBool) return "cumsum of bools";
     if (ClassOf(n.op) == OpClass::kMatrix) return std::string(OpText(n.op));
+    if (n.op == Op::kUnfold || n.op == Op::kFold) return std::string(OpText(n.op));
     if (!n.body) continue;
     if (std::string inside = Uncompilable(*n.body); !inside.empty()) return inside;
   }

@@ -59,6 +59,8 @@ double ApplyUnary(Op op, double x) {
     case Op::kSlice:
     case Op::kPad:
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:
@@ -129,6 +131,8 @@ double ApplyBinary(Op op, double a, double b) {
     case Op::kSlice:
     case Op::kPad:
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:

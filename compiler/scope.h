@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,19 @@ struct Term {
   bool row = false;       // x' of a vector
   int index_axis = -1;    // the value is exactly the index of this loop plus `index_offset`: then indexing is a view
   std::int64_t index_offset = 0;
+};
+
+// Where a network's weights come from, in the order in which its layers ask for them.
+struct NetworkWeights {
+  enum class From : std::uint8_t { kOwn, kGiven, kCounted } from = From::kOwn;
+  std::string name;             // own: the inputs weight/NAME/K
+  const Term* given = nullptr;  // given: a vector that holds all of them, one after the other
+  struct Array {
+    std::int64_t count;
+    double bound;               // its start: uniform(-bound, bound)
+  };
+  std::vector<Array> arrays;    // what was asked for
+  std::int64_t count = 0;       // all entries of `arrays`
 };
 
 // Thrown after a diagnostic was reported; caught where a part of the problem is built.
@@ -64,8 +78,21 @@ class Scope {
   Term Scan(const lang::BinderCall& call, const lang::Expr& e);  // build_scan.cc
   Term Grad(const lang::Call& call, const lang::Expr& e);        // build_grad.cc
   Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
+  // builder: null for the default model; given: the weights, where they are no inputs of the function.
   Term Network(const std::string& name, const lang::Expr* builder, const std::vector<Term>& args, const Shape& result,
-               lang::Span at);  // builder: null for the default model
+               lang::Span at, const Term* given = nullptr);
+  Term NetworkFrom(NetworkWeights& weights, const lang::Expr* builder, const std::vector<Term>& args,
+                   const Shape& result, lang::Span at);
+  Term WeightOf(NetworkWeights& weights, const Shape& shape, double bound, lang::Span at);  // the next array
+  std::vector<NetworkWeights::Array> WeightArrays(const lang::NetworkDecl& network);
+  std::int64_t WeightCount(const lang::NetworkDecl& network);         // weights(NETWORK)
+  std::vector<double> WeightBounds(const lang::NetworkDecl& network);  // of each entry: init(NETWORK)
+  const lang::NetworkDecl* FindNetwork(const std::string& name) const;  // null: it is none
+  // conv1d, conv2d, maxpool (build_convolution.cc)
+  std::optional<Term> ConvolutionBuiltin(const std::string& name, const lang::Call& call, const lang::Expr& e);
+  Term Convolved(const Term& x, const Term& kernel, std::int64_t stride, std::int64_t pad, lang::Span at);
+  Term Deconvolved(const Term& x, const Term& kernel, std::int64_t stride, std::int64_t pad, lang::Span at);
+  Term MaxPooled(const Term& x, std::int64_t size, std::int64_t stride, lang::Span at);
   // `axes`: the loops over which each element is a draw of its own.
   Term Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role,
             const std::vector<int>& axes, bool random);

@@ -99,6 +99,7 @@ std::optional<Value> Shape(Builder& b, const Node& n, const std::vector<Value>& 
     return Narrow(b, args[0], n.attr, n.type.shape);
   }
   if (n.op == Op::kPad) return b.Pad(args[0], n.attr, n.type.shape);
+  if ((n.op == Op::kUnfold || n.op == Op::kFold) && Is(b, args[0], 0)) return b.Filled(0, n.type.shape);
   return std::nullopt;
 }
 

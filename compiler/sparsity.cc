@@ -98,7 +98,7 @@ class Propagation {
       case OpClass::kSelect:
         return Elementwise(n, out);
       case OpClass::kShape:
-        return Moved(n, n.args, out);
+        return n.op == Op::kFold ? Folded(n, out) : Moved(n, n.args, out);
       case OpClass::kIndex:
         return n.op == Op::kGather ? Gathered(n, out) : Scattered(n, out);
       case OpClass::kReduce:
@@ -156,6 +156,20 @@ class Propagation {
 
   void Moved(const Node& n, const std::vector<Value>& args, Known& out) {
     Take(Evaluate(n, Numbered(args)), args, out);
+  }
+
+  // Where an entry goes says the unfold with the same windows.
+  void Folded(const Node& n, Known& out) {
+    Tensor numbers{n.type, std::vector<double>(out.columns.size())};
+    for (std::size_t e = 0; e < numbers.data.size(); ++e) numbers.data[e] = static_cast<double>(e + 1);
+    Node unfold = n;
+    unfold.op = Op::kUnfold;
+    unfold.attr.resize(4);
+    unfold.type = f_.type(n.args[0]);
+    const Tensor to = Evaluate(unfold, {numbers});
+    for (std::size_t e = 0; e < to.data.size(); ++e) {
+      if (to.data[e] > 0) Join(out.columns[static_cast<std::size_t>(to.data[e]) - 1], Of(n.args[0]).columns[e]);
+    }
   }
 
   void Everything(const Node& n, Known& out) {

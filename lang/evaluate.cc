@@ -106,6 +106,10 @@ class Evaluator {
   std::optional<double> CallOf(const Call& call) {
     const auto* callee = std::get_if<Name>(&call.callee->node);
     if (callee == nullptr || !call.weights.empty()) return std::nullopt;
+    if (callee->name.text == "weights" && call.args.size() == 1) {
+      const auto* network = std::get_if<Name>(&call.args[0].value->node);
+      return network ? lookup_("weights(" + network->name.text + ")") : std::nullopt;
+    }
     std::vector<double> args;
     for (const Argument& argument : call.args) {
       const std::optional<double> value = argument.keyword ? std::nullopt : Of(argument.value);

@@ -11,7 +11,7 @@
 // The number that an expression of numbers is, before anything runs. Truth is 1, falsehood 0.
 namespace amo::lang {
 
-// The number that a name stands for; none where it is no number or not known yet.
+// The number that a name stands for, or "weights(NETWORK)"; none where it is no number or not known yet.
 using Lookup = std::function<std::optional<double>(const std::string&)>;
 
 // Arithmetic, comparisons, `if`, `where`, functions of numbers, `sum prod min max` over indices. None where the

@@ -315,8 +315,8 @@ Values InitialLearned(const Problem& p, at::Generator& g) {
   Values learned;
   for (const compiler::Weight& weight : p.program.weights) {
     learned[weight.input] =
-        at::empty(weight.type.shape, at::TensorOptions(p.dtype)).uniform_(-weight.bound, weight.bound, g);
-    if (weight.start != 0) learned[weight.input] = learned[weight.input] + weight.start;
+        at::empty(weight.type.shape, at::TensorOptions(p.dtype))
+            .uniform_(weight.start - weight.bound, weight.start + weight.bound, g);
   }
   if (p.program.start_function) {
     Values draws;

@@ -168,6 +168,8 @@ at::Tensor ExecuteUnary(const Node& n, const Operand& operand, const Place& plac
     case Op::kSlice:
     case Op::kPad:
     case Op::kConcat:
+    case Op::kUnfold:
+    case Op::kFold:
     case Op::kReduceSum:
     case Op::kReduceProd:
     case Op::kReduceMax:

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Operations that move entries: views wherever LibTorch has one.
 #include <ATen/ops/cat.h>
+#include <ATen/ops/col2im.h>
 #include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/im2col.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -61,6 +64,25 @@ at::Tensor Concat(const Node& n, const std::vector<Operand>& in, const Place& pl
   return at::cat(parts, n.attr[0] + (varies ? 1 : 0));
 }
 
+// LibTorch's windows slide over [N, C, H, W] and lie in [N, C * kh * kw, oh * ow]: the leading axes are one, C is 1.
+at::Tensor Windowed(const Node& n, const Operand& x, const Place& place) {
+  const compiler::Windows s = compiler::WindowsOf(n);
+  const std::vector<std::int64_t> size{s.kh, s.kw}, dilation{1, 1}, pad{s.pad, s.pad}, stride{s.stride, s.stride};
+  const auto sizes = Sizes(x.varies, n.type.shape, place);
+  // LibTorch refuses what has no entries.
+  if (x.tensor.numel() == 0 || compiler::Count(n.type.shape) == 0) return at::zeros(sizes, x.tensor.options());
+  const std::vector<std::int64_t> from = x.tensor.sizes().vec();
+  std::int64_t planes = 1;
+  for (std::size_t d = 0; d + (n.op == Op::kFold ? 4 : 2) < from.size(); ++d) planes *= from[d];
+  if (n.op == Op::kUnfold) {
+    const at::Tensor whole = x.tensor.reshape({planes, 1, from[from.size() - 2], from.back()});
+    return at::im2col(whole, size, dilation, pad, stride).reshape(sizes);
+  }
+  const std::vector<std::int64_t> whole{n.attr[4], n.attr[5]};
+  const at::Tensor windows = x.tensor.reshape({planes, s.kh * s.kw, from[from.size() - 2] * from.back()});
+  return at::col2im(windows, whole, size, dilation, pad, stride).reshape(sizes);
+}
+
 }  // namespace
 
 at::Tensor ExecuteShape(const Node& n, const std::vector<Operand>& in, const Place& place) {
@@ -68,6 +90,7 @@ at::Tensor ExecuteShape(const Node& n, const std::vector<Operand>& in, const Pla
   if (n.op == Op::kReshape) return in[0].tensor.reshape(Sizes(in[0].varies, n.type.shape, place));
   if (n.op == Op::kSlice) return Slice(n, in[0]);
   if (n.op == Op::kPad) return Pad(n, in[0]);
+  if (n.op == Op::kUnfold || n.op == Op::kFold) return Windowed(n, in[0], place);
   AMO_CHECK(n.op == Op::kConcat);
   return Concat(n, in, place);
 }

@@ -108,7 +108,8 @@ TEST(RandomFunctions, HaveEveryOperation) {
     for (int op = 0; op <= static_cast<int>(Op::kScan); ++op) {
       if (ClassOf(static_cast<Op>(op)) == OpClass::kMatrix) continue;
       const bool decides = static_cast<Op>(op) == Op::kFloor;
-      EXPECT_TRUE(seen.count(static_cast<Op>(op)) || (smooth && decides)) << OpText(static_cast<Op>(op));
+      const bool windows = static_cast<Op>(op) == Op::kUnfold || static_cast<Op>(op) == Op::kFold;  // no kernel runs them
+      EXPECT_TRUE(seen.count(static_cast<Op>(op)) || (smooth && decides) || windows) << OpText(static_cast<Op>(op));
     }
   }
 }

@@ -32,10 +32,10 @@ double EntriesOf(const Function& f) {
   return entries;
 }
 
-// Functions of matrices do not become loops.
+// Functions of matrices and windows do not become loops.
 bool BecomesLoops(const Function& f) {
   return std::none_of(f.nodes.begin(), f.nodes.end(), [](const Node& n) {
-    return ClassOf(n.op) == OpClass::kMatrix || (n.body && !BecomesLoops(*n.body));
+    return ClassOf(n.op) == OpClass::kMatrix || n.op == Op::kUnfold || n.op == Op::kFold || (n.body && !BecomesLoops(*n.body));
   });
 }
 

@@ -162,6 +162,10 @@ const Case kCases[] = {
     {"slice %1 {0,0} : real[2,4]\nscatter %2 %6 {0,3} : real[3,4]"},
     {"slice %1 {0,0} : real[2,2]\nscatter %5 %6 {1,3} : real[2,3]"},
     {"slice %4 {0,0,0} : real[2,2,4]\nscatter %5 %6 {1,3} : real[2,3,4]\nsin %7 : real[2,3,4]"},
+    {"unfold %4 {2,3,1,1} : real[2,2,3,4,4]\nsin %6 : real[2,2,3,4,4]"},
+    {"unfold %4 {2,2,2,0} : real[2,2,2,1,2]\nsin %6 : real[2,2,2,1,2]\nfold %7 {2,2,2,0,3,4} : real[2,3,4]"},
+    {"unfold %1 {2,2,2,1} : real[2,2,2,3]\nsin %6 : real[2,2,2,3]\nfold %7 {2,2,2,1,3,4} : real[3,4]"},
+    {"unfold %4 {4,1,1,0} : real[2,4,1,0,4]", false},
     {"iota {4} : int[3]\nreal %6 : real[3]\nmul %7 %0 : real[3]"},
     {"scan %0 %1 {3,1,1,1,0,0} : real[15]\nfunction s\n%0 = input z : instance real[3]\n%1 = input row : instance "
      "real[4]\n"
