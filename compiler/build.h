@@ -98,16 +98,23 @@ struct Trace {
   bool axis = false;
 };
 
+// How the gradient of a loss is had: by derivatives; by those of the loss smoothed over the answer, or over what is
+// learned, each estimated from values at random points.
+enum class Estimator : std::uint8_t { kBackprop, kSmoothing, kEvolution };
+
 struct Loss {
   std::vector<std::string> owners;  // networks, parameters, "model"; empty: everything learned that no other loss names
   Function value;                   // → "loss", per instance
   bool objective = false;           // it is the minimized objective at the answer, and nothing else
   lang::Span span;
+  Estimator by = Estimator::kBackprop;
+  double sigma = 0.1;                // the deviation of the points
+  std::int64_t samples = 16;         // how many, in pairs
 };
 
 // The keys of `train`. Unset ones: the runtime's defaults, which lang::Defaults prints.
 struct Settings {
-  std::map<std::string, double> numbers;  // steps epochs batch clip decay seed precision updates
+  std::map<std::string, double> numbers;  // steps epochs batch clip decay beta1 beta2 seed precision updates
   std::optional<Function> rate;           // → "rate", a scalar of `trained`
   bool split = true;                      // false: `split = none`
   double test_share = 0;                  // `split = 0.2`: of the rows of each table; 0: the default

@@ -31,6 +31,38 @@ void RefuseUntrainable(Parts& parts, const Loss& l) {
   }
 }
 
+// What stands after `by`. False: reported.
+bool ReadEstimator(Parts& parts, const lang::Expr& e, Loss& out) {
+  const auto* call = std::get_if<lang::Call>(&e.node);
+  const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &e.node);
+  const std::string name = word ? word->name.text : "";
+  return parts.Make("estimator", {}, [&](Scope& s) {
+    if (name == "smoothing") out.by = Estimator::kSmoothing;
+    else if (name == "evolution") out.by = Estimator::kEvolution;
+    else if (name != "backprop") s.Unsupported(e.span, fmt::format("`by {}`", name));
+    static const std::vector<lang::Argument> kNone;
+    std::size_t place = 0;
+    for (const lang::Argument& a : call ? call->args : kNone) {
+      const std::string key = a.keyword ? a.keyword->text : place++ == 0 ? "sigma" : "samples";
+      const double n = s.Constant(*a.value, fmt::format("the setting `{}`", key));
+      const auto refuse = [&](const char* what) {
+        s.Refuse(lang::Code::kDomain, a.value->span, fmt::format("`{}` is {}, not {}", key, n, what));
+      };
+      if (key == "sigma" && !(n > 0)) refuse("above 0");
+      if (key == "samples" && (n < 2 || std::fmod(n, 2) != 0)) refuse("an even number, at least 2");
+      if (key == "sigma") out.sigma = n;
+      else out.samples = static_cast<std::int64_t>(n);
+    }
+    if (out.by != Estimator::kSmoothing) return true;
+    for (const Trace& t : parts.program.traces) {
+      if (out.value.FindInput(t.input) >= 0)
+        s.Refuse(lang::Code::kUnsupported, out.span, "`by smoothing` moves the answer, and this loss reads steps",
+                 "`by evolution` moves what is learned instead");
+    }
+    return true;
+  }).has_value();
+}
+
 }  // namespace
 
 Term Scope::InputOnce(const std::string& name, Role role, compiler::Type type) {
@@ -59,6 +91,7 @@ Term Scope::Violation(const std::string& name, lang::Span at) {
 
 // The norm of the two sides of `find`, or of how far a projected step of the gradient moves.
 Term Scope::Residual(lang::Span at) {
+  if (!results && !in_step && problem.finds.empty()) Unsupported(at, "`residual` here");
   std::vector<Term> parts;
   for (const lang::FindDecl* f : problem.finds) {
     const auto* sides = std::get_if<lang::Compare>(&f->relation.value->node);
@@ -168,7 +201,6 @@ void BuildLosses(Parts& parts) {
     if (!loss.value) continue;
     auto f = parts.Make(fmt::format("loss/{}", k), kSeen, [&](Scope& s) {
       s.results = true;
-      if (loss.estimator) s.Unsupported(loss.estimator->span, "`by`");
       const Term value = s.Real(s.Eval(*loss.value));
       if (!s.Own(value).empty())
         s.Refuse(lang::Code::kNotScalar, loss.value->span, "a loss is a single number", "sum it up, or take its mean");
@@ -180,6 +212,7 @@ void BuildLosses(Parts& parts) {
     for (const lang::Ident& owner : loss.owners) out.owners.push_back(owner.text);
     const auto* name = std::get_if<lang::Name>(&loss.value->node);
     out.objective = name && name->name.text == "objective";
+    if (loss.estimator && !ReadEstimator(parts, *loss.estimator, out)) continue;
     program.losses.push_back(std::move(out));
   }
   if (problem.losses.empty() && !program.objective && !problem.finds.empty()) {
@@ -194,7 +227,7 @@ void BuildLosses(Parts& parts) {
     out.value.name = "loss/0";
     program.losses.push_back(std::move(out));
   }
-  for (const Loss& l : program.losses) RefuseUntrainable(parts, l);
+  for (const Loss& l : program.losses) if (l.by != Estimator::kEvolution) RefuseUntrainable(parts, l);
   for (const lang::ReportDecl* r : problem.reports) {
     auto f = parts.Make("report/" + r->name.text, {lang::ValueKind::kData, lang::ValueKind::kParameter}, [&](Scope& s) {
       s.in_report = true;

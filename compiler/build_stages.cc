@@ -195,6 +195,22 @@ void BuildSettings(Parts& parts) {
         });
         continue;
       }
+      if (key == "betas") {
+        parts.Make("setting", {}, [&](Scope& s) {
+          const auto* list = std::get_if<lang::Array>(&setting->value->node);
+          if (!list || list->items.size() != 2)
+            s.Refuse(lang::Code::kShapeMismatch, setting->value->span, "`betas` are two numbers", "as in [0.9, 0.999]");
+          for (const int k : {0, 1}) {
+            const lang::Expr& e = *list->items[static_cast<std::size_t>(k)];
+            const double beta = s.Constant(e, "the setting `betas`");
+            if (!(beta >= 0 && beta < 1))
+              s.Refuse(lang::Code::kDomain, e.span, fmt::format("a beta is {}, not between 0 and 1", beta));
+            out.numbers[k == 0 ? "beta1" : "beta2"] = beta;
+          }
+          return true;
+        });
+        continue;
+      }
       const auto* word = std::get_if<lang::Name>(&setting->value->node);
       if (key == "split" && word && word->name.text == "none") {
         out.split = false;
@@ -213,7 +229,7 @@ void BuildSettings(Parts& parts) {
       }
       parts.Make("setting", {}, [&](Scope& s) {
         static const std::vector<std::string> kNumbers = {"steps", "epochs", "batch",    "clip",
-                                                          "decay", "seed",   "precision"};
+                                                          "decay", "seed",   "precision", "updates"};
         if (!std::count(kNumbers.begin(), kNumbers.end(), key))
           s.Unsupported(setting->key.span, fmt::format("the setting `{}`", key));
         const double n = s.Constant(*setting->value, fmt::format("the setting `{}`", key));
@@ -224,6 +240,7 @@ void BuildSettings(Parts& parts) {
         if ((key == "steps" || key == "batch" || key == "seed") && (!whole || n < (key == "batch" ? 1 : 0)))
           refuse("a whole number");
         if (key == "precision" && n != 32 && n != 64) refuse("32 or 64");
+        if (key == "updates" && !(n > 0)) refuse("above 0");
         if ((key == "epochs" || key == "clip" || key == "decay") && !(n >= 0)) refuse("at least 0");
         out.numbers[key] = n;
         return true;

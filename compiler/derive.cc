@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <string>
 
 #include "compiler/check.h"
 #include "compiler/derive_matrix.h"
@@ -316,6 +317,23 @@ Function Gradient(const Function& plain, const std::vector<int>& wrt) {
   for (std::size_t k = 0; k < wrt.size(); ++k) {
     const Input& in = f.inputs[Z(wrt[k])];
     b.Output("d/" + in.name, OrZero(b, d[k], in.type.shape));
+  }
+  return b.Finish();
+}
+
+Function Gradients(const Function& plain, const std::vector<int>& outputs, const std::vector<std::vector<int>>& wrt) {
+  const Function f = WithStates(plain);
+  Builder b(f.name + "_gradients");
+  const std::vector<Value> values = Inline(b, f, SameInputs(b, f));
+  for (const Output& o : f.outputs) b.Output(o.name, values[Z(o.value.index)]);
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    std::vector<Value> adjoints(f.outputs.size());
+    adjoints[Z(outputs[k])] = b.Number(1);
+    const std::vector<Value> d = Reverse(b, f, values, adjoints, wrt[k]);
+    for (std::size_t i = 0; i < d.size(); ++i) {
+      const Input& in = f.inputs[Z(wrt[k][i])];
+      b.Output("d/" + std::to_string(k) + "/" + in.name, OrZero(b, d[i], in.type.shape));
+    }
   }
   return b.Finish();
 }

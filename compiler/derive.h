@@ -28,6 +28,10 @@ std::vector<Value> Forward(Builder& builder, const Function& f, const std::vecto
 // f's first output is a real scalar. The inputs of f stay; outputs: "value", then "d/NAME" for each input in `wrt`.
 Function Gradient(const Function& f, const std::vector<int>& wrt);
 
+// The gradients of several scalar outputs, by place, each by inputs of its own. The inputs of f stay; outputs: those of
+// f, then "d/K/NAME" for the K-th of `outputs` and each of wrt[K].
+Function Gradients(const Function& f, const std::vector<int>& outputs, const std::vector<std::vector<int>>& wrt);
+
 // Inputs: those of f, then "adjoint/NAME" for each real output. Outputs: "d/NAME" for each of `wrt`.
 Function Vjp(const Function& f, const std::vector<int>& wrt);
 

@@ -3,9 +3,13 @@
 #include "compiler/derive_scan.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 
+#include <fmt/format.h>
+
 #include "compiler/derive.h"
+#include "compiler/sum_parts.h"
 
 namespace amo::compiler {
 namespace {
@@ -107,24 +111,33 @@ Function WithStates(const Function& f) {
   return b.Finish();
 }
 
-void ReverseScan(Builder& b, const Node& scan, const std::vector<Value>& args, Value y, Value g,
-                 const std::vector<bool>& wanted, const std::function<void(std::size_t, Value)>& give) {
+namespace {
+
+// The body of a reverse scan: the adjoints of its inputs, as far as they are wanted.
+struct ReverseBody {
+  Made r;
+  std::vector<Value> by;    // by input; {-1} where nobody wants it
+  std::vector<Value> sums;  // of constants, carried
+};
+
+// `summed`: which constants' adjoints are carried as sums.
+ReverseBody MakeReverse(Builder& b, const Node& scan, const std::vector<Value>& args, const std::vector<Value>& states,
+                        Value g, const std::vector<bool>& wanted, const std::vector<bool>& summed) {
   const ScanForm form = FormOf(scan);
   const Function& body = *scan.body;
   const std::size_t first_constant = form.carries + form.xs;
-  const std::vector<Value> states = States(b, scan, args, y);
-  Made r(body.name + "_reverse");
+  ReverseBody out{Made(body.name + "_reverse"), std::vector<Value>(args.size()), std::vector<Value>(args.size())};
+  Made& r = out.r;
   r.form.steps = form.steps;
   r.form.reverse = !form.reverse;
   const auto type = [&](std::size_t k) -> const Type& { return body.inputs[k].type; };
   const auto name = [&](std::size_t k) -> const std::string& { return body.inputs[k].name; };
-  // Carried: the adjoint of the state, and the sums of the constants' adjoints.
-  std::vector<Value> adjoints, sums(args.size()), inputs;
+  std::vector<Value> adjoints, inputs;
   for (std::size_t k = 0; k < form.carries; ++k) {
     adjoints.push_back(r.Carry("adjoint/" + name(k), type(k), b.ScanPart(scan, g, k)));
   }
   for (std::size_t k = first_constant; k < args.size(); ++k) {
-    if (wanted[k]) sums[k] = r.Carry("sum/" + name(k), type(k), b.Filled(0, type(k).shape));
+    if (summed[k]) out.sums[k] = r.Carry("sum/" + name(k), type(k), b.Filled(0, type(k).shape));
   }
   for (std::size_t k = 0; k < form.carries; ++k) inputs.push_back(r.Row(name(k), type(k), states[k]));
   for (std::size_t k = form.carries; k < first_constant; ++k) inputs.push_back(r.Row(name(k), type(k), args[k]));
@@ -139,29 +152,100 @@ void ReverseScan(Builder& b, const Node& scan, const std::vector<Value>& args, V
     if (k < form.carries || wanted[k]) wrt.push_back(static_cast<int>(k));
   }
   const std::vector<Value> d = Reverse(r.b, body, Inline(r.b, body, inputs), adjoints, wrt);
-  std::vector<Value> by(args.size());
-  for (std::size_t i = 0; i < wrt.size(); ++i) by[Z(wrt[i])] = OrZero(r.b, d[i], type(Z(wrt[i])).shape);
-  for (std::size_t k = 0; k < form.carries; ++k) r.b.Output("adjoint/" + name(k), by[k]);
-  for (std::size_t k = first_constant; k < args.size(); ++k) {
-    if (wanted[k]) r.b.Output("sum/" + name(k), IsZero(by[k]) ? sums[k] : r.b.Add(sums[k], by[k]));
+  for (std::size_t i = 0; i < wrt.size(); ++i) out.by[Z(wrt[i])] = OrZero(r.b, d[i], type(Z(wrt[i])).shape);
+  return out;
+}
+
+// Which of the body's nodes differ from step to step.
+std::vector<bool> VariesByStep(const Made& r) {
+  const Function& f = r.b.function();
+  std::vector<bool> inputs(f.inputs.size());
+  for (std::size_t k = 0; k < inputs.size(); ++k)
+    inputs[k] = k < r.form.carries + r.form.xs || (r.form.index && k + 1 == inputs.size());
+  return VariesFrom(f, inputs);
+}
+
+std::vector<std::int64_t> AfterSteps(std::vector<std::int64_t> labels, std::int64_t steps) {
+  labels.insert(labels.begin(), steps);
+  return labels;
+}
+
+}  // namespace
+
+// The adjoint of a constant is a sum over the steps: carried, or, where it is made of outer products, contracted after
+// the scan from their factors; so is that of a row that is one outer product.
+void ReverseScan(Builder& b, const Node& scan, const std::vector<Value>& args, Value y, Value g,
+                 const std::vector<bool>& wanted, const std::function<void(std::size_t, Value)>& give) {
+  const ScanForm form = FormOf(scan);
+  const std::size_t first_constant = form.carries + form.xs;
+  const std::vector<Value> states = States(b, scan, args, y);
+  std::vector<bool> none(args.size()), summed(args.size());
+  {
+    ReverseBody trial = MakeReverse(b, scan, args, states, g, wanted, none);
+    SumParts sums(trial.r.b.function(), VariesByStep(trial.r));
+    for (std::size_t k = first_constant; k < args.size(); ++k)
+      summed[k] = wanted[k] && !sums.Splits(trial.by[k]);
   }
+  ReverseBody out = MakeReverse(b, scan, args, states, g, wanted, summed);
+  Made& r = out.r;
+  const auto name = [&](std::size_t k) -> const std::string& { return scan.body->inputs[k].name; };
+  for (std::size_t k = 0; k < form.carries; ++k) r.b.Output("adjoint/" + name(k), out.by[k]);
+  for (std::size_t k = first_constant; k < args.size(); ++k)
+    if (summed[k]) r.b.Output("sum/" + name(k), r.b.Add(out.sums[k], out.by[k]));
+  // What each step gives: the parts of the sums that split, then the adjoints of rows, whole or in two factors.
+  SumParts sums(r.b.function(), VariesByStep(r));
+  for (std::size_t k = first_constant; k < args.size(); ++k) if (wanted[k] && !summed[k]) sums.Take(out.by[k]);
+  const auto output = [&](Value v) {
+    r.b.Output(fmt::format("step/{}", r.form.ys), v);
+    return r.form.ys++;
+  };
+  struct Given {
+    std::size_t a, b;  // among the ys; b: none where it is a
+    DotLabels labels;
+  };
+  const auto give_part = [&](const SumPart& p) {
+    const std::size_t a = output(p.a);
+    return Given{a, p.b.index < 0 ? a : output(p.b), p.labels};
+  };
+  std::vector<Given> parts, rows(args.size());
+  for (const SumPart& p : sums.parts()) parts.push_back(give_part(p));
   for (std::size_t k = form.carries; k < first_constant; ++k) {
     if (!wanted[k]) continue;
-    r.b.Output("adjoint/" + name(k), by[k]);
-    ++r.form.ys;
+    SumParts row(r.b.function(), VariesByStep(r));
+    row.Take(out.by[k]);
+    rows[k] = give_part(row.parts().size() == 1 && row.parts()[0].b.index >= 0 && r.b.node(out.by[k]).op == Op::kDot
+                            ? row.parts()[0]
+                            : SumPart{out.by[k], {}, {}});
   }
   Node reverse;
   const Value all = r.Finish(b, reverse);
+  const std::size_t carries = r.form.carries;
+  const auto ys = [&](std::size_t k) { return b.ScanPart(reverse, all, carries + k); };
   std::size_t part = 0;
   for (std::size_t k = 0; k < form.carries; ++k, ++part) {
     if (wanted[k]) give(k, b.ScanPart(reverse, all, part));
   }
   for (std::size_t k = first_constant; k < args.size(); ++k) {
-    if (wanted[k]) give(k, b.ScanPart(reverse, all, part++));
+    if (summed[k]) give(k, b.ScanPart(reverse, all, part++));
   }
-  for (std::size_t k = form.carries; k < first_constant; ++k) {
-    if (wanted[k]) give(k, b.ScanPart(reverse, all, part++));
-  }
+  // One label more than any of the parts has, for the steps.
+  const auto product = [&](const Given& p, bool summed_over) {
+    std::int64_t steps = 0;
+    for (const auto* labels : {&p.labels.a, &p.labels.b}) for (std::int64_t l : *labels) steps = std::max(steps, l + 1);
+    return b.Dot(ys(p.a), ys(p.b), AfterSteps(p.labels.a, steps), AfterSteps(p.labels.b, steps),
+                 summed_over ? p.labels.out : AfterSteps(p.labels.out, steps));
+  };
+  std::vector<Value> totals;
+  for (const Given& p : parts) totals.push_back(p.a == p.b ? b.Reduce(Op::kReduceSum, ys(p.a), {0}) : product(p, true));
+  std::map<std::int32_t, Value> outside;
+  const Function& body = *reverse.body;
+  const std::size_t constants = reverse.args.size() - carries - r.form.xs;
+  for (std::size_t k = 0; k < constants; ++k)
+    outside[body.inputs[carries + r.form.xs + k].value.index] = reverse.args[carries + r.form.xs + k];
+  for (std::size_t k = first_constant; k < args.size(); ++k)
+    if (wanted[k] && !summed[k]) give(k, sums.Rebuild(b, out.by[k], totals, outside));
+  for (std::size_t k = form.carries; k < first_constant; ++k)
+    if (wanted[k]) give(k, rows[k].a == rows[k].b ? ys(rows[k].a) : product(rows[k], false));
 }
 
 Value ForwardScan(Builder& b, const Node& scan, const std::vector<Value>& args, Value y,

@@ -7,6 +7,7 @@
 
 #include "compiler/check.h"
 #include "compiler/scalar.h"
+#include "compiler/simplify_pieces.h"
 #include "compiler/simplify_product.h"
 #include "compiler/simplify_scan.h"
 #include "compiler/text.h"
@@ -83,6 +84,8 @@ std::optional<Value> Binary(Builder& b, const Node& n, Value p, Value q) {
   if (n.op == Op::kPow && Is(b, q, 0.5)) return b.Unary(Op::kSqrt, p);    // x ^ 0.5 → sqrt x, where x is no -inf
   if (n.op == Op::kAdd && b.node(q).op == Op::kNeg) return b.Sub(p, b.node(q).args[0]);  // x + -y → x - y
   if (n.op == Op::kSub && b.node(q).op == Op::kNeg) return b.Add(p, b.node(q).args[0]);  // x - -y → x + y
+  if (n.op == Op::kAdd && n.type.elem == Elem::kReal)
+    if (const auto joined = JoinPieces(b, p, q)) return joined;
   if (n.op == Op::kAdd || n.op == Op::kSub) return CollectMultiples(b, n.op, p, q);
   if (n.op == Op::kMul) return MergeMultiples(b, p, q);
   return std::nullopt;

@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "compiler/check.h"
+#include "compiler/compose.h"
 #include "runtime/correct.h"
 #include "runtime/implicit.h"
 #include "runtime/solver.h"
@@ -23,16 +24,7 @@ namespace {
 
 using compiler::Passage;
 using compiler::Refinement;
-
-// What is chosen where a refinement does not say its number of steps.
-constexpr std::int64_t kSteps = 10;
-// Of the draws that steps take where nobody gives a generator: a deployed model answers alike each time.
-constexpr std::uint64_t kDeployedSeed = 17;
-
-std::int64_t StepsOf(const Refinement& r) {
-  const auto it = r.settings.find("steps");
-  return it == r.settings.end() ? kSteps : static_cast<std::int64_t>(it->second);
-}
+using compiler::StepsOf;
 
 // A model takes its steps: no tolerance ends them unless the file gives one.
 SolveOptions OptionsOfStage(const Refinement& r) {
@@ -63,7 +55,11 @@ class Stepper {
     if (stages_.refinements.empty()) return now_;
     const Refinement& r = stages_.refinements[stage_];
     Values seen = now_;
-    if (inside_ == 0 || !IsDetached(r)) return seen;
+    if (!IsDetached(r)) return seen;
+    if (inside_ == 0) {  // nothing has been done yet: what came in, with the states of this stage
+      for (const auto& [name, t] : entered_) seen[name] = t;
+      return seen;
+    }
     if (r.passage == Passage::kStraightThrough) {
       for (auto& [name, t] : seen)
         if (entered_.count(name)) t = entered_.at(name) + (t - entered_.at(name)).detach();

@@ -20,6 +20,9 @@ struct ModelRun {
   Values traces;  // by Trace::input: the values asked for
 };
 
+// Of the draws that steps take where nobody gives a generator: a deployed model answers alike each time.
+constexpr std::uint64_t kDeployedSeed = 17;
+
 struct RunOptions {
   std::vector<const compiler::Trace*> traces;
   bool answer = true;  // false: no further than the traces need

@@ -281,6 +281,14 @@ Values StepDraws(const Problem& p, const compiler::Function& step, std::int64_t 
   return draws;
 }
 
+at::Tensor DrawSteps(const Problem& p, const std::string& draw, std::int64_t n, std::int64_t steps, at::Generator& g) {
+  const compiler::Draw* d = FindDraw(p.program, draw);
+  AMO_CHECK(d != nullptr, "(%s)", draw.c_str());
+  std::vector<std::int64_t> sizes = WithBatch(steps, d->type.shape);
+  sizes.insert(sizes.begin(), n);
+  return DrawOf(*d, sizes, p.dtype, g);
+}
+
 at::Tensor Objective(const Problem& p, const Values& values, std::int64_t batch) {
   AMO_CHECK(p.program.objective.has_value());
   if (!p.kernel) return EvaluateOne(p, *p.program.objective, values, batch);

@@ -66,6 +66,10 @@ Values DrawRandoms(const Problem& problem, std::int64_t n, at::Generator& genera
 // New draws of what one step of a refinement draws: its randoms and the method's own.
 Values StepDraws(const Problem& problem, const compiler::Function& step, std::int64_t n, at::Generator& generator);
 
+// `steps` draws of one input of a step at once: [n, steps, ...].
+at::Tensor DrawSteps(const Problem& problem, const std::string& draw, std::int64_t n, std::int64_t steps,
+                     at::Generator& generator);
+
 // Runs a function of the program on values by name: by its kernel where no derivative is asked for and it has one, else
 // through LibTorch, differentiably. Inputs that are missing are a bug of the caller's. Where nothing of a result varies
 // by instance it has no batch axis.

@@ -17,6 +17,7 @@
 #include <map>
 
 #include "compiler/check.h"
+#include "runtime/torch_execute.h"
 #include "runtime/torch_ops.h"
 
 namespace amo::runtime {
@@ -140,6 +141,15 @@ at::Tensor ExecuteDot(const Function& f, const Node& n, const Operand& a, const 
   x = WithoutLonely(std::move(x), y.labels, out);
   y = WithoutLonely(std::move(y), x.labels, out);
   return Contract(x, y, out);
+}
+
+at::Tensor SumOfProducts(const at::Tensor& a, const at::Tensor& b, const compiler::DotLabels& labels) {
+  Labelled x{a, labels.a}, y{b, labels.b};
+  x.labels.insert(x.labels.begin(), kBatch);
+  y.labels.insert(y.labels.begin(), kBatch);
+  x = WithoutLonely(std::move(x), y.labels, labels.out);
+  y = WithoutLonely(std::move(y), x.labels, labels.out);
+  return Contract(x, y, labels.out);
 }
 
 at::Tensor ExecuteGather(const Node& n, const Operand& x, const Operand& index, const Place& place) {

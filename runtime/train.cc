@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
+#include <memory>
 #include <set>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -14,81 +16,22 @@
 #include <ATen/ops/randint.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <fmt/format.h>
 
 #include "compiler/check.h"
-#include "runtime/predictor.h"
+#include "runtime/adam_step.h"
+#include "runtime/composed.h"
+#include "runtime/losses.h"
 #include "runtime/reference.h"
 
 namespace amo::runtime {
 namespace {
 
-// The owner of a learned value: a network, "model", or the parameter itself.
-std::string OwnerOf(const std::string& learned) {
-  if (!learned.starts_with("weight/")) return learned;
-  const std::size_t from = learned.find('/') + 1;
-  return learned.substr(from, learned.rfind('/') - from);
-}
-
 bool Reads(const compiler::Function& f, const std::string& prefix) {
   return std::any_of(f.inputs.begin(), f.inputs.end(),
                      [&](const compiler::Input& in) { return in.name.starts_with(prefix); });
 }
-
-// A loss with what it moves and what it needs from a run.
-struct Task {
-  const compiler::Loss* loss;
-  std::vector<std::string> moves;
-  std::vector<const compiler::Trace*> traces;
-  bool answer = false;  // it reads the variables
-  double clip, decay;
-  const compiler::Function* rate;  // null: the default
-};
-
-std::vector<Task> TasksOf(const compiler::Program& program, const Values& learned, const TrainSettings& settings) {
-  std::set<std::string> named;
-  for (const compiler::Loss& l : program.losses) named.insert(l.owners.begin(), l.owners.end());
-  std::vector<Task> tasks;
-  for (const compiler::Loss& l : program.losses) {
-    Task t{&l, {}, {}, false, settings.clip, settings.decay, nullptr};
-    for (const auto& [name, value] : learned) {
-      if (name == "trained") continue;
-      const std::string owner = OwnerOf(name);
-      const bool mine =
-          l.owners.empty() ? !named.count(owner) : std::count(l.owners.begin(), l.owners.end(), owner) > 0;
-      if (mine) t.moves.push_back(name);
-    }
-    for (const compiler::Trace& trace : program.traces) if (Reads(l.value, trace.input)) t.traces.push_back(&trace);
-    for (const compiler::Named& v : program.variables) t.answer = t.answer || l.value.FindInput(v.name) >= 0;
-    for (const compiler::Named& s : program.states) t.answer = t.answer || l.value.FindInput(s.name) >= 0;
-    for (const std::string& owner :
-         l.owners.empty() ? std::vector<std::string>{""} : std::vector<std::string>{"", l.owners[0]}) {
-      const auto it = program.train.find(owner);
-      if (it == program.train.end()) continue;
-      if (it->second.rate) t.rate = &*it->second.rate;
-      const auto number = [&](const char* key, double& value) {
-        if (const auto n = it->second.numbers.find(key); n != it->second.numbers.end()) value = n->second;
-      };
-      number("clip", t.clip), number("decay", t.decay);
-    }
-    tasks.push_back(std::move(t));
-  }
-  return tasks;
-}
-
-double RateOf(const Problem& p, const Task& t, std::int64_t trained, double otherwise) {
-  if (!t.rate) return otherwise;
-  const Values values = {{"trained", at::full({}, static_cast<double>(trained), at::TensorOptions(p.dtype))}};
-  return Evaluate(p, *t.rate, values).at("rate").item<double>();
-}
-
-// Everything a batch needs beside what is learned.
-struct Batch {
-  Values values;  // contexts, hidden values, randoms, labels
-  std::int64_t size;
-};
 
 class Trainer {
  public:
@@ -98,10 +41,11 @@ class Trainer {
     initial_ = InitialLearned(p_, start);
     if (o_.resume) {
       s_ = *o_.resume;
-      for (auto* values : {&s_.learned, &s_.best_learned, &s_.moments}) for (auto& [n, t] : *values) t = t.clone();
+      for (auto* values : {&s_.learned, &s_.best_learned, &s_.moments})
+        for (auto& [n, t] : *values) t = t.clone(at::MemoryFormat::Contiguous);
       draws_.set_state(s_.generators.at("draws"));
     } else {
-      for (const auto& [name, t] : initial_) s_.learned[name] = t.clone();  // steps write in place
+      for (const auto& [name, t] : initial_) s_.learned[name] = t.clone(at::MemoryFormat::Contiguous);  // steps write in place
       s_.best = INFINITY;
     }
     tasks_ = TasksOf(p_.program, s_.learned, o_.settings);
@@ -112,7 +56,6 @@ class Trainer {
         s_.moments["v/" + name] = at::zeros_like(s_.learned.at(name));
       }
     }
-    std::erase_if(tasks_, [](const Task& t) { return t.moves.empty(); });
   }
 
   bool nothing_learned() const { return tasks_.empty(); }
@@ -129,12 +72,13 @@ class Trainer {
     const bool labels =
         std::any_of(tasks_.begin(), tasks_.end(), [](const Task& t) { return Reads(t.loss->value, "solved/"); });
     at::Generator held = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 2);
-    validation_ = Draw(o_.validation, o_.settings.split ? Split::kValidation : Split::kAll, held);
+    const std::int64_t count = std::clamp<std::int64_t>(16 * o_.settings.batch, 64, 512);
+    validation_ = Draw(o_.validation > 0 ? o_.validation : count, o_.settings.split ? Split::kValidation : Split::kAll, held);
     if (!labels) return true;
     at::Generator pool = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 3);
-    const std::int64_t count = std::max(o_.settings.batch, std::min(o_.labels, o_.settings.steps * o_.settings.batch));
-    pool_ = Draw(count, TrainSplit(), pool);
-    return Label(pool_, 0, count + validation_.size) && Label(validation_, count, count + validation_.size);
+    const std::int64_t labelled = std::max(o_.settings.batch, std::min(o_.labels, o_.settings.steps * o_.settings.batch));
+    pool_ = Draw(labelled, TrainSplit(), pool);
+    return Label(pool_, 0, labelled + validation_.size) && Label(validation_, labelled, labelled + validation_.size);
   }
 
   TrainSummary Run() {
@@ -199,72 +143,31 @@ class Trainer {
     return b;
   }
 
-  // One value for each task: the mean loss over the batch, and what training minimizes.
-  struct Loss {
-    at::Tensor plain, training;
-  };
-  std::vector<Loss> Losses(const Batch& batch, const Values& learned, at::Generator* draws) const {
-    RunOptions run_options;
-    run_options.answer = false;
-    run_options.draws = draws;
-    for (const Task& t : tasks_) {
-      run_options.answer = run_options.answer || t.answer;
-      run_options.traces.insert(run_options.traces.end(), t.traces.begin(), t.traces.end());
-    }
-    Values values = batch.values;
-    for (const auto& [name, t] : learned) values[name] = t;
-    ModelRun run;
-    if (p_.program.model.predict) run = RunModel(p_, values, batch.size, run_options);
-    for (const Values* more : {&run.answer, &run.traces}) for (const auto& [name, t] : *more) values[name] = t;
-    std::vector<Loss> losses;
-    for (const Task& t : tasks_) {
-      const at::Tensor each =
-          t.loss->objective ? Objective(p_, values, batch.size) : EvaluateOne(p_, t.loss->value, values, batch.size);
-      Loss l{each.mean(), {}};
-      l.training = l.plain;
-      if (t.loss->objective && p_.program.lagrangian) {  // a quadratic penalty for what no projection keeps
-        Values at = values;
-        at.merge(NoMultipliers(p_, batch.size, o_.penalty));
-        l.training = l.plain = Lagrangian(p_, at, batch.size).mean();
-      }
-      const bool bare = t.answer || !t.traces.empty();
-      for (const compiler::Named& v : p_.program.variables) {
-        if (!bare || !run.bare.count(v.name) || !run.bare.at(v.name).requires_grad()) continue;
-        const at::Tensor outside = run.bare.at(v.name) - run.projected.at(v.name);
-        l.training = l.training + outside.mul(outside).sum() / batch.size;
-      }
-      losses.push_back(std::move(l));
-    }
-    return losses;
-  }
-
+  // A step is one gradient step for each owner, or as many, or as rarely, as its `updates` says; each round draws anew.
   bool Step(std::string& problem) {
-    const Batch batch = Next();
-    Values learned;
-    for (const auto& [name, t] : s_.learned) learned[name] = t.detach();
-    for (const Task& t : tasks_) for (const std::string& name : t.moves) learned[name].requires_grad_(true);
-    const std::vector<Loss> losses = Losses(batch, learned, &draws_);
     double total = 0;
-    for (std::size_t k = 0; k < tasks_.size(); ++k) {
-      const double value = losses[k].training.item<double>();
-      if (!std::isfinite(value)) {
-        problem = fmt::format("the loss is {} at step {}: a smaller rate or `clip` may help", value, s_.step + 1);
-        return false;
+    std::set<const Task*> counted;
+    for (std::int64_t round = 0;; ++round) {
+      std::vector<const Task*> now;
+      for (const Task& t : tasks_) if (round < RoundsOf(t)) now.push_back(&t);
+      if (now.empty()) break;
+      // All gradients first: a step is one for all owners, and it writes where the losses were computed from.
+      const Batch batch = Next();
+      const ComposedLosses* composed = ComposedFor(now);
+      LossGradients g = composed ? (*composed)(batch, s_.learned, o_.penalty, draws_)
+                                 : GradientsOf(p_, now, batch, s_.learned, o_.penalty, draws_);
+      for (std::size_t k = 0; k < now.size(); ++k) {
+        const double value = g.values[k].training.item<double>();
+        if (!std::isfinite(value)) {
+          problem = fmt::format("the loss is {} at step {}: a smaller rate or `clip` may help", value, s_.step + 1);
+          return false;
+        }
+        if (counted.insert(now[k]).second) total += g.values[k].plain.item<double>();
       }
-      total += losses[k].plain.item<double>();
-    }
-    // All gradients first: a step is one for all owners, and it writes where the losses were computed from.
-    std::vector<std::vector<at::Tensor>> gradients(tasks_.size());
-    for (std::size_t k = 0; k < tasks_.size(); ++k) {
-      std::vector<at::Tensor> moved;
-      for (const std::string& name : tasks_[k].moves) moved.push_back(learned.at(name));
-      gradients[k].resize(moved.size());
-      if (!losses[k].training.requires_grad()) continue;
-      gradients[k] = torch::autograd::grad({losses[k].training}, moved, {}, k + 1 < tasks_.size(), false, true);
-    }
-    for (std::size_t k = 0; k < tasks_.size(); ++k) {
-      rate_ = RateOf(p_, tasks_[k], s_.step, o_.settings.rate);
-      Move(tasks_[k], gradients[k]);
+      for (std::size_t k = 0; k < now.size(); ++k) {
+        rate_ = RateOf(p_, *now[k], s_.step, o_.settings.rate);
+        Move(*now[k], g.gradients[k], CountOf(*now[k]) + round + 1);
+      }
     }
     ++s_.step;
     s_.learned["trained"] = at::full({}, static_cast<double>(s_.step), at::TensorOptions(p_.dtype));
@@ -273,28 +176,33 @@ class Trainer {
     return true;
   }
 
-  // Adam, with the gradient's norm bounded and decoupled decay.
-  void Move(const Task& t, std::vector<at::Tensor>& gradient) {
-    const c10::NoGradGuard no_grad;
-    double scale = 1;
+  // One kernel for these losses together, where there is one.
+  const ComposedLosses* ComposedFor(const std::vector<const Task*>& tasks) {
+    const auto [it, fresh] = composed_.try_emplace(tasks);
+    std::string why;
+    if (fresh) it->second = ComposedLosses::Make(p_, tasks, why);
+    return it->second.get();
+  }
+
+  // The gradient steps of a task before this step, and in it.
+  std::int64_t CountOf(const Task& t, std::int64_t step) const {
+    return static_cast<std::int64_t>(std::floor(t.updates * static_cast<double>(step) + 1e-9));
+  }
+  std::int64_t CountOf(const Task& t) const { return CountOf(t, s_.step); }
+  std::int64_t RoundsOf(const Task& t) const { return CountOf(t, s_.step + 1) - CountOf(t); }
+
+  // The count-th step of Adam, with the gradient's norm bounded and decoupled decay.
+  void Move(const Task& t, const std::vector<at::Tensor>& gradient, std::int64_t count) {
+    AdamSettings settings{rate_, t.beta1, t.beta2, t.decay, 1, count};
     if (t.clip > 0) {
       double sum = 0;
-      for (const at::Tensor& g : gradient) if (g.defined()) sum += g.mul(g).sum().item<double>();
-      scale = std::min(1.0, t.clip / (std::sqrt(sum) + 1e-12));
+      for (const at::Tensor& g : gradient) if (g.defined()) sum += SquaredNorm(g);
+      settings.scale = std::min(1.0, t.clip / (std::sqrt(sum) + 1e-12));
     }
-    constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
-    const double n = static_cast<double>(s_.step) + 1;
-    const double first = 1 - std::pow(kBeta1, n), second = 1 - std::pow(kBeta2, n);
     for (std::size_t k = 0; k < t.moves.size(); ++k) {
       if (!gradient[k].defined()) continue;
-      const at::Tensor g = scale == 1 ? gradient[k] : gradient[k].mul(scale);
-      at::Tensor &m = s_.moments.at("m/" + t.moves[k]), &v = s_.moments.at("v/" + t.moves[k]);
-      m.mul_(kBeta1).add_(g, 1 - kBeta1);
-      v.mul_(kBeta2).addcmul_(g, g, 1 - kBeta2);
-      at::Tensor y = s_.learned.at(t.moves[k]).detach();
-      if (t.decay > 0) y.mul_(1 - rate_ * t.decay);
-      y.addcdiv_(m, v.sqrt().div_(std::sqrt(second)).add_(kEpsilon), -rate_ / first);
-      s_.learned[t.moves[k]] = y;
+      AdamStep(settings, gradient[k], s_.learned.at(t.moves[k]), s_.moments.at("m/" + t.moves[k]),
+               s_.moments.at("v/" + t.moves[k]));
     }
   }
 
@@ -304,7 +212,12 @@ class Trainer {
     // Schedules of `trained` are judged at their end: else a look early on would be measured by another loss.
     learned["trained"] = at::full({}, static_cast<double>(o_.settings.steps), at::TensorOptions(p_.dtype));
     double value = 0;
-    for (const Loss& l : Losses(validation_, learned, nullptr)) value += l.plain.item<double>();
+    std::vector<const Task*> all;
+    for (const Task& t : tasks_) all.push_back(&t);
+    const ComposedLosses* composed = ComposedFor(all);
+    for (const LossValue& l : composed ? composed->Values(validation_, learned, o_.penalty)
+                                       : LossesOf(p_, all, validation_, learned, o_.penalty, nullptr))
+      value += l.plain.item<double>();
     ++s_.stale;
     if (value < s_.best || s_.history.empty()) {
       s_.best = std::isfinite(value) ? value : INFINITY, s_.stale = 0;
@@ -344,6 +257,7 @@ class Trainer {
   TrainState s_;
   Values initial_;
   std::vector<Task> tasks_;
+  std::map<std::vector<const Task*>, std::unique_ptr<ComposedLosses>> composed_;
   Batch validation_{}, pool_{};
   at::Generator draws_;
   std::chrono::steady_clock::time_point clock_;

@@ -59,7 +59,7 @@ struct TrainProgress {
 
 struct TrainOptions {
   TrainSettings settings;
-  std::int64_t validation = 512;   // instances of the validation batch, drawn once
+  std::int64_t validation = 0;     // instances of the validation batch, drawn once; 0: 16 batches, from 64 to 512
   std::int64_t looks = 100;        // looks at it during the run, evenly
   std::int64_t patience = 0;       // end after this many looks without a better one; 0: never
   double penalty = 100;  // on the squared violation of constraints that no projection keeps, in `loss objective`

@@ -2,6 +2,7 @@
 // The process around the commands.
 #include "runtime/cli/process.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +23,9 @@ int RunProcess(int argc, char** argv, const std::function<int(const std::vector<
   std::signal(SIGXFSZ, SIG_IGN);
   // AMO_CHECK has said what is wrong.
   std::signal(SIGABRT, [](int) { _exit(kInternal); });
+  // Batches come and go by the megabyte: their memory stays with the process, which else is given new pages each time.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 512 << 20);
   int code = kOk;
   try {
     code = run({argv + (argc > 0), argv + argc});

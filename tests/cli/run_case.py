@@ -31,7 +31,7 @@ train steps = 200, batch = 16, rate = 1e-2
 report err = expect(sumsq(y - solved(y)))
 report half = 0.5
 """
-LONG = BOX.replace("steps = 200", "steps = 4000")
+LONG = BOX.replace("steps = 200", "steps = 100000")
 TWO = BOX.replace("context p", "context s : real ~ normal(0, 1)\ncontext p").replace("y - p", "y - s * p")
 PLAIN = """amo 1
 problem plain

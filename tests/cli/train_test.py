@@ -51,7 +51,7 @@ class Train(Run):
         early = self.answer("train", "box.amo", "--patience", "3")
         self.assertTrue(early["ok"])
         self.assertEqual(early["status"], "early")
-        self.assertLess(early["steps"], 4000)
+        self.assertLess(early["steps"], 100000)
 
     def test_nothing_learned(self):
         self.file("zeros.amo", BOX.replace("mlp(hidden = [8])", "zeros"))
@@ -153,7 +153,7 @@ class Checkpoints(Run):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
         self.assertEqual((process.returncode, out), (STOPPED, ""))
-        self.assertRegex(err, r"amo: stopped at step \d+ of 4000; `long.amoz.checkpoint` holds the run, "
+        self.assertRegex(err, r"amo: stopped at step \d+ of 100000; `long.amoz.checkpoint` holds the run, "
                               r"`--resume` goes on\n$")
         self.assertEqual(content(self.model), b"a model that was finished")
         self.assertEqual(self.listing(), ["long.amo", "long.amoz", "long.amoz.checkpoint"])
@@ -172,7 +172,7 @@ class Checkpoints(Run):
         self.expect(OK, "eval", self.checkpoint, "-n", "5", out="gap to the solver")
         self.assertEqual(content(self.checkpoint), kept)
 
-        self.expect(OK, *self.train("--resume"), out="4000 steps")
+        self.expect(OK, *self.train("--resume"), out="100000 steps")
         resumed = weights(self.model)
         self.assertFalse(os.path.exists(self.checkpoint))
         self.expect(OK, *self.train())
@@ -197,7 +197,7 @@ class Checkpoints(Run):
                                    stderr=subprocess.DEVNULL, preexec_fn=ignore)
         self.until(lambda: os.path.exists(self.checkpoint), process)
         process.send_signal(signal.SIGINT)
-        self.assertRegex(process.communicate(timeout=60)[0], b"4000 steps")
+        self.assertRegex(process.communicate(timeout=60)[0], b"100000 steps")
         self.assertEqual(process.returncode, OK)
 
     def test_checkpoints_that_are_none(self):

@@ -363,15 +363,13 @@ TEST(Build, NothingIsPassedOver) {
   Built built;
   BuildText(
       "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y "
-      "* y <= 1\nsolve zeros then anderson(steps = 5)\n"
-      "model mlp(hidden = [4]) then gradient(steps = 3, rate = learned(0.1))\nloss (y - x)^4 by smoothing(sigma = "
-      "0.1)\ntrain steps = 5, updates = 2\n",
+      "* y <= 1\nsolve zeros then ilqr(steps = 5)\n"
+      "model mlp(hidden = [4]) then gradient(steps = learned(3))\nloss (y - x)^4 by score(samples = 4)\n",
       built);
   std::string all;
   for (const lang::Diagnostic& d : built.diagnostics.Sorted())
     all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
-  for (const char* part : {"the constraint `cap`", "the refinement `anderson`", "`rate` that is learned", "`by` cannot",
-                           "the setting `updates`"}) {
+  for (const char* part : {"the refinement `ilqr`", "`steps` that is learned", "`by score` cannot"}) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   }
   EXPECT_TRUE(built.diagnostics.has_errors());
@@ -437,17 +435,23 @@ TEST(Build, ResultsOfRunsAreInputs) {
   EXPECT_GE(p.reports[1].FindInput("report/gap"), 0);
 }
 
-// A method that compares values has no derivative: a loss on its answer is refused, one on its start is not.
+// A method that compares values has no derivative but the implicit one, which a curved set has not: a loss on its answer
+// is refused then, one on its start is not.
 TEST(Build, LossesThroughMethodsAreRefused) {
   const std::string text =
-      "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear then "
-      "lbfgs(steps = 2)\n";
-  Built through, before, late;
+      "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[3] in sphere\nminimize sumsq(y - x)\n"
+      "model linear then riemannian_gradient(steps = 2)\n";
+  Built through, before, late, implicit;
   BuildText(text, through);
-  EXPECT_NE(Messages(through.diagnostics).find("a loss on the answer of `lbfgs`"), std::string::npos)
+  EXPECT_NE(Messages(through.diagnostics).find("a loss on the answer of `riemannian_gradient`"), std::string::npos)
       << Messages(through.diagnostics);
   BuildText(text + "loss model: objective(step = 0)\n", before);
   EXPECT_FALSE(before.diagnostics.has_errors()) << Messages(before.diagnostics);
+  BuildText(
+      "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear then "
+      "lbfgs(steps = 2)\n",
+      implicit);
+  EXPECT_FALSE(implicit.diagnostics.has_errors()) << Messages(implicit.diagnostics);
   BuildText(
       "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nmodel linear\nloss "
       "objective(step = 1)\n",

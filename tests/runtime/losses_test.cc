@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of losses: those from values at random points against the derivatives of what they smooth, and the steps
+// that each owner takes.
+#include "runtime/losses.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/erf.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "tests/runtime/make_problem.h"
+
+namespace amo::runtime {
+namespace {
+
+// The gradient by the first value that the first loss moves, and the loss.
+struct Got {
+  at::Tensor gradient, value;
+  Batch batch;
+};
+Got GradientOf(const std::string& text, std::int64_t size) {
+  const Problem p = MakeProblem(text);
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{3});
+  const Values learned = InitialLearned(p, g);
+  const std::vector<Task> tasks = TasksOf(p.program, learned, {});
+  EXPECT_EQ(tasks.size(), 1U);
+  const Batch batch{Sample(p, size, Split::kTrain, g), size};
+  const LossGradients out = GradientsOf(p, {&tasks[0]}, batch, learned, 100, g);
+  return {out.gradients[0][0], out.values[0].plain, batch};
+}
+
+constexpr char kLine[] = "context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real\nmodel y = w * x\n";
+
+// For a quadratic, smoothing adds a constant: the gradient is the derivative.
+TEST(Losses, EvolutionAndSmoothingOfAQuadratic) {
+  const std::string text = std::string(kLine) + "minimize (y - 2 * x)^2\nloss objective";
+  const Got exact = GradientOf(text + "\n", 256);
+  for (const char* by : {" by evolution(sigma = 0.2, samples = 4000)\n", " by smoothing(sigma = 0.2, samples = 4000)\n"}) {
+    const Got got = GradientOf(text + by, 256);
+    EXPECT_NEAR(got.gradient.item<double>() / exact.gradient.item<double>(), 1, 0.05) << by;
+    EXPECT_NEAR(got.value.item<double>(), exact.value.item<double>(), 1e-12);
+  }
+}
+
+// A step has no derivative; smoothed by a normal of deviation s it is its distribution function, whose derivative is
+// the density.
+TEST(Losses, SmoothingOfAStepIsADensity) {
+  const std::string text = std::string(kLine) + "minimize if y > 0.5 then 1 else 0\nloss objective";
+  EXPECT_EQ(GradientOf(text + "\n", 64).gradient.abs().sum().item<double>(), 0);
+  const Got got = GradientOf(text + " by smoothing(sigma = 0.4, samples = 4000)\n", 2000);
+  const at::Tensor x = got.batch.values.at("x"), t = (0.5 - 0.3 * x) / 0.4;
+  const at::Tensor density = (-0.5 * t * t).exp() / (0.4 * std::sqrt(2 * M_PI));
+  EXPECT_NEAR(got.gradient.item<double>(), (density * x).mean().item<double>(), 0.02);
+}
+
+// Evolution sees what no derivative does: counts of steps.
+TEST(Losses, EvolutionTrainsACount) {
+  const Problem p = MakeProblem(
+      "context c : real ~ uniform(0.5, 1)\nvariable y : real\nparameter a : real = 0.05\nminimize (y - c)^2\n"
+      "update y = y + a * (c - y)\nmodel zeros then iterate(steps = 40)\n"
+      "loss sum(t in 40: if objective(step = t) > 1e-3 then 1 else 0) by evolution(sigma = 0.05, samples = 16)\n");
+  TrainOptions o;
+  o.settings.steps = 60, o.settings.batch = 64, o.settings.rate = 0.02, o.looks = 10;
+  const TrainSummary t = Train(p, o);
+  ASSERT_EQ(t.status, TrainStatus::kDone);
+  EXPECT_GT(t.state.history.front().validation, 39);
+  EXPECT_LT(t.state.best, 6);
+}
+
+TEST(Losses, UpdatesAreGradientStepsPerStep) {
+  const auto learn = [](const std::string& more, std::int64_t steps) {
+    const Problem p = MakeProblem("parameter w : real = 0\nloss (w - 3)^2\ntrain rate = 0.1" + more + "\n");
+    TrainOptions o;
+    o.settings.steps = steps, o.settings.batch = 1;
+    return Train(p, o).state.learned.at("w").item<double>();
+  };
+  EXPECT_DOUBLE_EQ(learn(", updates = 3", 10), learn("", 30));
+  EXPECT_DOUBLE_EQ(learn(", updates = 0.5", 20), learn("", 10));
+  EXPECT_NE(learn(", betas = [0.5, 0.9]", 30), learn("", 30));
+}
+
+}  // namespace
+}  // namespace amo::runtime

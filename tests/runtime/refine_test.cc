@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// Refinements that are formulas: each against the same steps by hand, fixed points against their closed forms, and
+// every way in which derivatives pass the steps.
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/linalg_solve.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/instances.h"
+#include "runtime/predictor.h"
+#include "runtime/reference.h"
+#include "tests/runtime/make_problem.h"
+
+namespace amo::runtime {
+namespace {
+
+constexpr std::int64_t kBatch = 7;
+
+// 0.5 y'Qy - (w .* c)'y with a well-conditioned Q: its minimum is Q⁻¹ (w .* c).
+std::string Quadratic(const std::string& model) {
+  return "dim n = 4\ndata R : real[n, n] ~ normal(0, 0.4)\ndata Q : real[n, n] = R' * R + eye(n)\n"
+         "context c : real[n] ~ normal(0, 1)\nparameter w : real[n] = 1\nvariable y : real[n]\n"
+         "minimize 0.5 * quad(Q, y) - dot(w .* c, y)\nloss objective\nmodel " +
+         model + "\n";
+}
+
+struct Drawn {
+  Problem problem;
+  Values values;  // contexts and what is learned
+};
+
+Drawn Draw(const std::string& text, std::uint64_t seed = 1) {
+  Drawn r{MakeProblem(text), {}};
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(seed);
+  r.values = Sample(r.problem, kBatch, Split::kTest, g);
+  for (const auto& [name, t] : InitialLearned(r.problem, g)) r.values[name] = t;
+  return r;
+}
+
+at::Tensor Answer(const Drawn& r) { return RunModel(r.problem, r.values, kBatch).answer.at("y"); }
+
+double Far(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+struct Parts {
+  at::Tensor q, c;
+};
+Parts PartsOf(const Drawn& r) { return {r.problem.shared.at("Q"), r.values.at("c")}; }
+
+TEST(Refine, GradientStepsAreThoseByHand) {
+  const Drawn r = Draw(Quadratic("zeros then gradient(steps = 6, rate = 0.1)"));
+  const auto [q, c] = PartsOf(r);
+  at::Tensor y = at::zeros_like(c);
+  for (int k = 0; k < 6; ++k) y = y - 0.1 * (y.matmul(q) - c);
+  EXPECT_LT(Far(Answer(r), y), 1e-13);
+}
+
+TEST(Refine, MomentumAndClipAreThoseByHand) {
+  const Drawn r = Draw(Quadratic("zeros then momentum(steps = 6, rate = 0.1, decay = 0.5, clip = 0.7)"));
+  const auto [q, c] = PartsOf(r);
+  at::Tensor y = at::zeros_like(c), v = at::zeros_like(c);
+  for (int k = 0; k < 6; ++k) {
+    const at::Tensor g = y.matmul(q) - c;
+    v = 0.5 * v + g * (0.7 / g.norm(2, {1}, true)).clamp_max(1);
+    y = y - 0.1 * v;
+  }
+  EXPECT_LT(Far(Answer(r), y), 1e-12);
+}
+
+TEST(Refine, AdamIsThatByHand) {
+  const Drawn r = Draw(Quadratic("zeros then adam(steps = 9, rate = 0.05)"));
+  const auto [q, c] = PartsOf(r);
+  at::Tensor y = at::zeros_like(c), m = y, v = y;
+  for (int k = 1; k <= 9; ++k) {
+    const at::Tensor g = y.matmul(q) - c;
+    m = 0.9 * m + 0.1 * g, v = 0.999 * v + 0.001 * g * g;
+    y = y - 0.05 * (m / (1 - std::pow(0.9, k))) / ((v / (1 - std::pow(0.999, k))).sqrt() + 1e-8);
+  }
+  EXPECT_LT(Far(Answer(r), y), 1e-10);
+}
+
+TEST(Refine, ARateMayBeLearned) {
+  Drawn r = Draw(Quadratic("zeros then gradient(steps = 3, rate = learned(0.2))"));
+  const auto [q, c] = PartsOf(r);
+  at::Tensor rate = r.values.at("weight/model/0.rate").detach().clone().requires_grad_(true);
+  EXPECT_DOUBLE_EQ(rate.item<double>(), 0.2);
+  r.values["weight/model/0.rate"] = rate;
+  at::Tensor y = at::zeros_like(c);
+  for (int k = 0; k < 3; ++k) y = y - rate * (y.matmul(q) - c);
+  const at::Tensor ours = torch::autograd::grad({Answer(r).sum()}, {rate})[0];
+  const at::Tensor theirs = torch::autograd::grad({y.sum()}, {rate})[0];
+  EXPECT_LT(Far(ours, theirs), 1e-12);
+}
+
+// A gradient by a name is the derivative: differences of the objective.
+TEST(Refine, GradIsTheDerivative) {
+  const Drawn r = Draw(
+      "dim n = 3\ncontext c : real[n] ~ normal(0, 1)\nvariable y : real[n]\n"
+      "minimize sum(i in n: exp(sin(y[i]) * c[i])) + log1p(sumsq(y - c)) + y[0] * y[1] * y[2]\n"
+      "model y = grad(objective(y = 0.3 * c), c)\nloss objective\n");
+  const at::Tensor c = r.values.at("c"), g = Answer(r);
+  const auto value = [&](const at::Tensor& at) {
+    Values v = r.values;
+    v["c"] = at, v["y"] = 0.3 * at;
+    return Objective(r.problem, v, kBatch);
+  };
+  for (int k = 0; k < 3; ++k) {
+    at::Tensor up = c.clone(), down = c.clone();
+    up.select(1, k) += 1e-6, down.select(1, k) -= 1e-6;
+    EXPECT_LT(Far(g.select(1, k), (value(up) - value(down)) / 2e-6), 1e-7) << k;
+  }
+}
+
+std::string Lasso(const std::string& stages) {
+  return "dim m = 12\ndim n = 20\ndata A : real[m, n] ~ normal(0, 0.3)\ncontext b : real[m] ~ normal(0, 1)\n"
+         "variable y : real[n]\nminimize 0.5 * sumsq(A * y - b) + 0.1 * norm1(y)\n" + stages;
+}
+
+// Proximal gradient is ISTA; accelerated it is FISTA (Beck, Teboulle 2009), and both come to what the QP solver finds.
+TEST(Refine, ProximalGradientIsIsta) {
+  const std::string rate = "rate = 0.08";
+  const Drawn r = Draw(Lasso("model zeros then proximal_gradient(steps = 30, " + rate + ")\nloss objective\n"));
+  const at::Tensor a = r.problem.shared.at("A"), b = r.values.at("b");
+  const auto soft = [](const at::Tensor& y, double t) { return y.sign() * (y.abs() - t).clamp_min(0); };
+  const auto step = [&](const at::Tensor& y) { return soft(y - 0.08 * (y.matmul(a.t()) - b).matmul(a), 0.008); };
+  at::Tensor y = at::zeros({kBatch, 20}, at::kDouble);
+  for (int k = 0; k < 30; ++k) y = step(y);
+  EXPECT_LT(Far(Answer(r), y), 1e-12);
+
+  const Drawn f =
+      Draw(Lasso("model zeros then proximal_gradient(steps = 30, accelerate = true, " + rate + ")\nloss objective\n"));
+  at::Tensor now = at::zeros({kBatch, 20}, at::kDouble), z = now;
+  double t = 1;
+  for (int k = 0; k < 30; ++k) {
+    const at::Tensor next = step(z);
+    const double longer = (1 + std::sqrt(1 + 4 * t * t)) / 2;
+    z = next + (t - 1) / longer * (next - now);
+    now = next, t = longer;
+  }
+  EXPECT_LT(Far(Answer(f), now), 1e-12);
+}
+
+TEST(Refine, ProximalGradientComesToTheSolution) {
+  const Drawn qp = Draw(Lasso("solve zeros then qp(tol = 1e-9)\n"));
+  const ReferenceSummary best = SolveReference(qp.problem, qp.values, kBatch);
+  for (const char* accelerate : {"true", "false"}) {
+    const Drawn r = Draw(Lasso(std::string("solve zeros then proximal_gradient(tol = 1e-10, steps = 20000, accelerate = ") +
+                             accelerate + ")\n"));
+    const ReferenceSummary s = SolveReference(r.problem, r.values, kBatch);
+    EXPECT_LT(Far(s.objective, best.objective), 1e-8) << accelerate;
+  }
+}
+
+// The cross-entropy method, hard and differentiable, finds the minimum of a wavy bowl that descent misses.
+TEST(Refine, CrossEntropyFindsTheDeepestValley) {
+  for (const char* temperature : {"", ", temperature = 1"}) {
+    const Drawn r = Draw(std::string("context c : real[2] ~ normal(0, 1)\nvariable y : real[2] in box(-6, 6)\n"
+                                   "minimize 0.05 * sumsq(y - c) + sum(i in 2: 1 - cos(3 * (y[i] - c[i])))\n"
+                                   "loss objective\nmodel zeros then cem(steps = 30, samples = 200, elites = 20, "
+                                   "sigma = 3") + temperature + ")\n");
+    EXPECT_LT(Far(Answer(r), r.values.at("c").clamp(-6, 6)), 0.05) << temperature;
+  }
+}
+
+// Anderson's extrapolation ends at the fixed point, in fewer steps than iteration.
+TEST(Refine, AndersonEndsAtTheFixedPoint) {
+  const auto text = [](const char* method) {
+    return std::string("dim n = 10\ndata R : real[n, n] ~ normal(0, 1)\ndata W : real[n, n] = 0.08 * (R + R')\n"
+                       "context c : real[n] ~ normal(0, 1)\nvariable z : real[n]\nfind z == tanh(W * z + c)\n"
+                       "loss residual\nmodel zeros then ") + method + "\n";
+  };
+  const auto residual = [&](const char* method) {
+    const Drawn r = Draw(text(method));
+    const at::Tensor z = RunModel(r.problem, r.values, kBatch).answer.at("z");
+    return Far(z, (z.matmul(r.problem.shared.at("W").t()) + r.values.at("c")).tanh());
+  };
+  const double anderson = residual("anderson(steps = 25, memory = 5)");
+  EXPECT_LT(anderson, 1e-8);
+  EXPECT_LT(anderson, 1e-3 * residual("iterate(steps = 25)"));
+  EXPECT_LT(residual("iterate(steps = 2000)"), 1e-9);
+}
+
+// dL/dw of L = sum(v .* y*) with y* = Q⁻¹ (w .* c).
+TEST(Refine, ImplicitDerivativesAreTheClosedForm) {
+  for (const char* inner : {"cg", "anderson", "dense", "cg, steps = 40"}) {
+    Drawn r = Draw(Quadratic(std::string("zeros then gradient(steps = 3000, rate = 0.1, gradient = implicit(") + inner +
+                           "))"));
+    const auto [q, c] = PartsOf(r);
+    at::Tensor w = r.values.at("w").detach().clone().requires_grad_(true);
+    r.values["w"] = w;
+    const at::Tensor v = at::randn({kBatch, 4}, at::TensorOptions(at::kDouble));
+    const at::Tensor ours = torch::autograd::grad({(Answer(r) * v).sum()}, {w})[0];
+    const at::Tensor back = at::linalg_solve(q, v.t()).t();  // Q is symmetric
+    EXPECT_LT(Far(ours, (back * c).sum(0)), 1e-6) << inner;
+  }
+}
+
+// Under a set the map is projected: where a bound is active nothing passes.
+TEST(Refine, ImplicitDerivativesKnowTheSet) {
+  Drawn r = Draw("context c : real[3] ~ normal(0, 1)\nparameter w : real = 1\nvariable y : real[3] in box(-0.5, 0.5)\n"
+               "minimize 0.5 * sumsq(y - w * c)\nloss objective\n"
+               "model zeros then gradient(steps = 400, rate = 0.2, gradient = implicit(dense))\n");
+  at::Tensor w = r.values.at("w").detach().clone().requires_grad_(true);
+  r.values["w"] = w;
+  const at::Tensor c = r.values.at("c");
+  const at::Tensor ours = torch::autograd::grad({Answer(r).sum()}, {w})[0];
+  EXPECT_LT(Far(ours, at::where(c.abs() < 0.5, c, at::zeros_like(c)).sum()), 1e-8);
+}
+
+// What arrives at w through the steps from y0 = w, by each of the ways.
+TEST(Refine, PassagesLetThroughWhatTheySay) {
+  const auto slope = [](const std::string& passage) {
+    Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nparameter w : real = 1\nvariable y : real[2]\n"
+                 "minimize 0.25 * sum(i in 2: (y[i] - c[i])^4)\nloss objective\n"
+                 "model y = [w, w] then gradient(steps = 4, rate = 0.1" + passage + ")\n");
+    at::Tensor w = r.values.at("w").detach().clone().requires_grad_(true);
+    r.values["w"] = w;
+    const at::Tensor y = Answer(r);
+    if (!y.requires_grad()) return std::pair<at::Tensor, at::Tensor>(at::Tensor(), r.values.at("c"));
+    return std::pair<at::Tensor, at::Tensor>(torch::autograd::grad({y.sum()}, {w})[0], r.values.at("c"));
+  };
+  const auto by_hand = [](const at::Tensor& c, int recorded, bool first_order) {
+    at::Tensor w = at::full({}, 1.0, at::kDouble).requires_grad_(true);
+    at::Tensor y = w.expand_as(c);
+    for (int k = 0; k < 4; ++k) {
+      at::Tensor g = (y - c).pow(3);
+      if (first_order) g = g.detach();
+      y = y - 0.1 * g;
+      if (k < 4 - recorded) y = y.detach();
+    }
+    return y.requires_grad() ? torch::autograd::grad({y.sum()}, {w}, {}, false, false, true)[0] : at::Tensor();
+  };
+  const auto [unrolled, c] = slope("");
+  EXPECT_LT(Far(unrolled, by_hand(c, 4, false)), 1e-12);
+  EXPECT_LT(Far(slope(", gradient = unroll").first, unrolled), 1e-15);
+  EXPECT_LT(Far(slope(", gradient = first_order").first, by_hand(c, 4, true)), 1e-12);
+  EXPECT_LT(Far(slope(", gradient = first_order").first, at::full({}, 2.0 * kBatch, at::kDouble)), 1e-12);
+  EXPECT_LT(Far(slope(", gradient = straight_through").first, at::full({}, 2.0 * kBatch, at::kDouble)), 1e-12);
+  EXPECT_LT(Far(slope(", gradient = truncated(4)").first, unrolled), 1e-15);
+  EXPECT_FALSE(slope(", gradient = none").first.defined());
+  EXPECT_FALSE(slope(", gradient = truncated(2)").first.defined());  // w stands before the last two steps
+}
+
+TEST(Refine, ASafeguardKeepsTheObjectiveFromRising) {
+  const Drawn r = Draw(Quadratic("zeros then gradient(steps = 50, rate = 5, safeguard = true)"));
+  Values at = r.values;
+  at["y"] = at::zeros_like(r.values.at("c"));
+  const at::Tensor before = Objective(r.problem, at, kBatch);
+  at["y"] = Answer(r);
+  EXPECT_TRUE((Objective(r.problem, at, kBatch) <= before).all().item<bool>());
+  const Drawn without = Draw(Quadratic("zeros then gradient(steps = 50, rate = 5)"));
+  at["y"] = Answer(without);
+  EXPECT_TRUE((Objective(r.problem, at, kBatch) > before).any().item<bool>());
+}
+
+// A search over latents: the variable is their image, and the latents stay in their set.
+TEST(Refine, LatentsAreSearchedInTheirSet) {
+  const Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y - c)\n"
+                     "loss objective\nmodel y = [z[0] + z[1], z[0] - z[1]] over z : real[2] in box(-0.4, 0.4) then "
+                     "gradient(steps = 60, rate = 0.2)\n");
+  const at::Tensor c = r.values.at("c");
+  const at::Tensor z0 = ((c.select(1, 0) + c.select(1, 1)) / 2).clamp(-0.4, 0.4);
+  const at::Tensor z1 = ((c.select(1, 0) - c.select(1, 1)) / 2).clamp(-0.4, 0.4);
+  EXPECT_LT(Far(Answer(r).select(1, 0), z0 + z1), 1e-10);
+  EXPECT_LT(Far(Answer(r).select(1, 1), z0 - z1), 1e-10);
+}
+
+// The file's own iteration, with a table entry for each step, whose last row is kept past the end.
+TEST(Refine, UpdatesReadTheStep) {
+  const auto run = [](int steps) {
+    Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nparameter a : real[3] = [i in 3: 0.5 ^ i]\nvariable y : real[2]\n"
+                 "minimize sumsq(y - c)\nupdate y = y + a[step] * (c - y) + step\nloss objective\n"
+                 "model zeros then iterate(steps = " + std::to_string(steps) + ")\n");
+    at::Tensor y = at::zeros_like(r.values.at("c"));
+    for (int k = 0; k < steps; ++k) y = y + std::pow(0.5, std::min(k, 2)) * (r.values.at("c") - y) + k;
+    return Far(Answer(r), y);
+  };
+  EXPECT_LT(run(3), 1e-12);
+  EXPECT_LT(run(6), 1e-12);
+}
+
+}  // namespace
+}  // namespace amo::runtime
