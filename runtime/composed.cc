@@ -32,14 +32,14 @@ using compiler::Role;
 
 namespace {
 
-// Kernels read every weight once for a few instances at a time; beyond what the caches hold, LibTorch's blocked matrix
+// Kernels read what is shared once for a few instances at a time; beyond what the caches hold, LibTorch's blocked matrix
 // products are faster.
-constexpr std::int64_t kMostWeights = 1 << 18;
+constexpr std::int64_t kMostShared = 1 << 18;
 
-std::int64_t WeightsOf(const Function& f) {
+std::int64_t SharedOf(const Function& f) {
   std::int64_t count = 0;
   for (const compiler::Input& in : f.inputs)
-    if (in.name.starts_with("weight/")) count += compiler::Count(in.type.shape);
+    if (in.role == Role::kShared) count += compiler::Count(in.type.shape);
   return count;
 }
 
@@ -100,8 +100,8 @@ std::unique_ptr<ComposedLosses> ComposedLosses::Make(const Problem& p, const std
     why = "nothing varies by instance";
     return nullptr;
   }
-  if (WeightsOf(f) > kMostWeights) {
-    why = fmt::format("its {} weights are more than the caches hold", WeightsOf(f));
+  if (SharedOf(f) > kMostShared) {
+    why = fmt::format("its {} weights and shared entries are more than the caches hold", SharedOf(f));
     return nullptr;
   }
   std::vector<int> outputs;

@@ -13,6 +13,19 @@ bool HasWeights(const compiler::Function& function) {
                      [](const compiler::Input& in) { return in.name.starts_with("weight/"); });
 }
 
+// The product of a kernel gives the derivative by what is shared for each instance: more than this is left to LibTorch,
+// where it is one matrix product.
+constexpr std::int64_t kMostShared = 1 << 13;
+
+bool HasLargeShared(const compiler::Function& function, const std::vector<int>& wrt) {
+  std::int64_t count = 0;
+  for (const int k : wrt) {
+    const compiler::Input& in = function.inputs[static_cast<std::size_t>(k)];
+    if (in.role == compiler::Role::kShared) count += compiler::Count(in.type.shape);
+  }
+  return count > kMostShared;
+}
+
 }  // namespace
 
 const TensorKernel* FunctionKernels::Find(const compiler::Function& function) {
@@ -34,7 +47,7 @@ const KernelGradient* FunctionKernels::FindGradient(const compiler::Function& fu
   const auto known = gradients_.find(key);
   if (known != gradients_.end()) return known->second.get();
   std::unique_ptr<KernelGradient>& gradient = gradients_[key];
-  if (!HasWeights(function) && KernelGradient::Compilable(function, wrt)) {
+  if (!HasWeights(function) && !HasLargeShared(function, wrt) && KernelGradient::Compilable(function, wrt)) {
     const compiler::KernelOptions options{.precision = precision_, .cache_folder = compiler::KernelCacheFolder()};
     gradient = std::make_unique<KernelGradient>(function, wrt, options);
   }

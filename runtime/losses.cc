@@ -3,6 +3,7 @@
 #include "runtime/losses.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include <ATen/TensorOperators.h>
@@ -25,6 +26,18 @@ std::string OwnerOf(const std::string& learned) {
 }
 
 bool Reads(const compiler::Function& f, const std::string& name) { return f.FindInput(name) >= 0; }
+
+// Whether the model, its steps or the loss read what is learned under this name; what none reads is not moved.
+bool IsReached(const compiler::Program& p, const compiler::Loss& l, const std::string& name) {
+  const auto reads = [&](const std::optional<compiler::Function>& f) { return f && Reads(*f, name); };
+  if (Reads(l.value, name) || reads(p.model.predict) || reads(p.model.latent_start) || reads(p.project) ||
+      reads(p.state_function) || (l.objective && (reads(p.objective) || reads(p.lagrangian))))
+    return true;
+  const auto in_trace = [&](const compiler::Trace& t) { return Reads(l.value, t.input) && Reads(t.value, name); };
+  const auto in_step = [&](const compiler::Refinement& r) { return reads(r.start) || reads(r.step) || reads(r.map); };
+  return std::any_of(p.traces.begin(), p.traces.end(), in_trace) ||
+         std::any_of(p.model.refinements.begin(), p.model.refinements.end(), in_step);
+}
 
 // The loss of each instance, [batch], where the run's results are in `values`; what training minimizes is its mean.
 at::Tensor Each(const Problem& p, const Task& t, const Values& values, std::int64_t batch) {
@@ -78,7 +91,7 @@ std::vector<Task> TasksOf(const compiler::Program& program, const Values& learne
       const std::string owner = OwnerOf(name);
       const bool mine =
           l.owners.empty() ? !named.count(owner) : std::count(l.owners.begin(), l.owners.end(), owner) > 0;
-      if (mine) t.moves.push_back(name);
+      if (mine && IsReached(program, l, name)) t.moves.push_back(name);
     }
     if (t.moves.empty()) continue;
     for (const compiler::Trace& trace : program.traces) if (Reads(l.value, trace.input)) t.traces.push_back(&trace);

@@ -82,5 +82,18 @@ TEST(Losses, UpdatesAreGradientStepsPerStep) {
   EXPECT_NE(learn(", betas = [0.5, 0.9]", 30), learn("", 30));
 }
 
+// An update that the model does not follow is inert, and so is what stands in it.
+TEST(Losses, WhatNothingReachesIsNotLearned) {
+  const std::string text =
+      "context c : real ~ uniform(0.5, 1)\nvariable y : real\nparameter a : real = 0.05\nminimize (y - c)^2\n"
+      "update y = y + a * (c - y)\nloss objective\nmodel zeros then ";
+  const Problem inert = MakeProblem(text + "gradient(steps = 3, rate = 0.1)\n");
+  EXPECT_EQ(Train(inert, {}).status, TrainStatus::kNothingLearned);
+  const Problem used = MakeProblem(text + "iterate(steps = 3)\n");
+  TrainOptions o;
+  o.settings.steps = 2;
+  EXPECT_EQ(Train(used, o).status, TrainStatus::kDone);
+}
+
 }  // namespace
 }  // namespace amo::runtime
