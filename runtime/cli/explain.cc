@@ -9,6 +9,7 @@
 
 #include "compiler/classify.h"
 #include "compiler/plan.h"
+#include "compiler/training_step.h"
 #include "lang/explain.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/command_line.h"
@@ -129,6 +130,7 @@ Json ProgramJson(const ProgramChoice& choice, const Front& front, int code) {
   json["class"] = compiler::ProblemClass(front.built);
   json["classes"] = ClassesJson(front);
   json["constraints"] = ConstraintsJson(front);
+  json["training"] = compiler::DescribeTraining(front.built);
   json["functions"] = FunctionsJson(front.built);
   return json;
 }
@@ -155,6 +157,8 @@ std::string ConstraintsText(const Front& front) {
 std::string ProgramText(const Front& front) {
   std::string text = lang::Explain(front.program, front.problem, front.checked);
   text += ClassesText(front) + ConstraintsText(front);
+  const std::string training = compiler::DescribeTraining(front.built);
+  if (!training.empty()) text += fmt::format("\ntraining step: {}\n", training);
   const Json functions = FunctionsJson(front.built);
   if (!functions.empty()) text += "\nfunctions\n";
   for (const Json& function : functions) {
