@@ -120,7 +120,6 @@ def theirs(torch, make, compiled):
         value = loss(params, *batch)
         return value, torch.autograd.grad(value, params)
 
-    # torch.compile takes no second derivative of a graph it split: where it fails the loss alone is compiled.
     run = torch.compile(gradients) if compiled else gradients
 
     def step():
