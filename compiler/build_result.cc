@@ -162,6 +162,15 @@ Term Scope::Traced(const std::string& name, const lang::Expr& step) {
   const Term value = inner.EvalNamed(name, step.span);
   builder.Output("value", value.value);
   trace.value = Simplify(builder.Finish());
+  const std::vector<Refinement>& stages = program.model.refinements;
+  const bool carried = stages.empty() || std::any_of(stages.begin(), stages.end(),
+                                                     [](const Refinement& r) { return r.name == "iterate"; });
+  for (const compiler::Named& state : program.states) {
+    if (!carried && trace.value.FindInput(state.name) >= 0)
+      Refuse(lang::Code::kMissingPart, step.span,
+             fmt::format("`{}` reads the state `{}`, which this model does not carry", name, state.name),
+             "`then iterate(…)` follows the updates and their states");
+  }
   const compiler::Type own = trace.value.type(trace.value.outputs[0].value);
   trace.input = trace.value.name;
   for (const Trace& known : program.traces) {  // one input for what is read twice

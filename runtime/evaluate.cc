@@ -52,7 +52,11 @@ class Evaluator {
     e_.instances = n_, e_.threads = at::get_num_threads(), e_.training_seconds = o_.training_seconds;
     const bool labels = std::any_of(p_.program.expects.begin(), p_.program.expects.end(),
                                     [](const compiler::Function& f) { return Reads(f, "solved/"); });
-    const bool solver = (o_.solver || labels) && p_.program.solve.predict && p_.program.objective;
+    // Without an objective the solver is one whose steps are formulas: those of a fixed point.
+    const std::vector<compiler::Refinement>& methods = p_.program.solve.refinements;
+    const bool formulas = !methods.empty() && std::all_of(methods.begin(), methods.end(),
+                                                          [](const compiler::Refinement& r) { return r.step.has_value(); });
+    const bool solver = (o_.solver || labels) && p_.program.solve.predict && (p_.program.objective || formulas);
     if (has_model_) {
       TimeModel();
       answer_ = RunModel(p_, With(sample_), n_).answer;
@@ -116,7 +120,7 @@ class Evaluator {
     const auto start = Clock::now();
     reference_ = SolveReference(p_, With(sample_), n_, options);
     e_.solver.batch_n = Seconds(start) / static_cast<double>(n_);
-    e_.reference_objective = reference_.objective.mean().item<double>();
+    if (p_.program.objective) e_.reference_objective = reference_.objective.mean().item<double>();
     e_.reference_residual = SpreadOf(reference_.residual);
     for (SolveStatus s : reference_.status) ++e_.statuses[std::string(NameOf(s))];
     std::vector<double> iterations(reference_.iterations.begin(), reference_.iterations.end());

@@ -387,6 +387,9 @@ TEST(Build, FormsThatAreNotBuiltAreRefused) {
        "the variable `y` under a replaced `x`"},
       {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear\nreport far = expect(e(x = 5))\n",
        "the variable `y` under a replaced `x`"},
+      {x + "variable y : real\nminimize (y - x)^2\nupdate h : real = h + y from 0\nlet q = h * y\nloss q(step = 2)\n"
+           "model linear then gradient(steps = 3)\n",
+       "`q` reads the state `h`, which this model does not carry"},
       {"const c ~ normal(0, 1)\n" + x + "variable y : real\nminimize (y - x * c)^2\n", "a const that is drawn or read"},
       {"parameter w : real[3] from \"w.npy\"\n" + x + "variable y : real\nminimize (y - x * sum(w))^2\n",
        "a parameter from a file"},

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/evaluate.h"
 #include "runtime/instances.h"
 #include "runtime/predictor.h"
 #include "runtime/reference.h"
@@ -189,6 +190,24 @@ TEST(Refine, AndersonEndsAtTheFixedPoint) {
   EXPECT_LT(anderson, 1e-8);
   EXPECT_LT(anderson, 1e-3 * residual("iterate(steps = 25)"));
   EXPECT_LT(residual("iterate(steps = 2000)"), 1e-9);
+}
+
+// A problem without an objective has a solver too, and what reports compare with it.
+TEST(Refine, AFixedPointIsEvaluated) {
+  const Problem p = MakeProblem(
+      "dim n = 6\ndata R : real[n, n] ~ normal(0, 1)\ndata W : real[n, n] = 0.08 * (R + R')\n"
+      "context c : real[n] ~ normal(0, 1)\nvariable z : real[n]\nfind z == tanh(W * z + c)\nloss residual\n"
+      "solve zeros then anderson(memory = 5, steps = 60)\nmodel zeros then iterate(steps = 30)\n"
+      "report far = expect(norm2(z - solved(z)))\n");
+  EvaluateOptions o;
+  o.instances = 20;
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{1});
+  const Values learned = InitialLearned(p, g);
+  const Evaluation e = Evaluate(p, learned, o);
+  ASSERT_EQ(e.reports.size(), 1U);
+  EXPECT_LT(e.reports[0].second.item<double>(), 1e-4);
+  EXPECT_GT(e.reports[0].second.item<double>(), 0);
+  EXPECT_LT(e.reference_residual.max, 1e-8);
 }
 
 // dL/dw of L = sum(v .* y*) with y* = Q⁻¹ (w .* c).
