@@ -30,8 +30,7 @@ bool Reads(const Function& f, const std::string& name) { return f.FindInput(name
 
 class Composer {
  public:
-  Composer(const Program& program, const std::string& name, bool derivatives)
-      : p_(program), b_(name), derivatives_(derivatives) {}
+  explicit Composer(const Program& program) : p_(program), b_("training") {}
 
   // Runs the model as far as the traces and the answer need.
   void Run(const std::vector<const Trace*>& traces, bool answer) {
@@ -122,7 +121,7 @@ class Composer {
  private:
   void RefuseMethod(const Refinement& r) const {
     if (!r.step) throw NoFormula{fmt::format("`{}` compares values to choose its steps", r.name)};
-    if (derivatives_ && r.passage == Passage::kImplicit)
+    if (r.passage == Passage::kImplicit)
       throw NoFormula{fmt::format("`{}` is differentiated where it ends, by a linear solver", r.name)};
     const auto tol = r.settings.find("tol");
     if (r.name == "iterate" && tol != r.settings.end() && tol->second > 0)
@@ -141,7 +140,7 @@ class Composer {
   }
 
   bool IsDetached(const Refinement& r) const {
-    return derivatives_ && (r.passage == Passage::kNone || r.passage == Passage::kStraightThrough);
+    return r.passage == Passage::kNone || r.passage == Passage::kStraightThrough;
   }
 
   void Stop(Env& values) {
@@ -293,7 +292,8 @@ class Composer {
     args.insert(args.end(), rows.begin(), rows.end());
     args.insert(args.end(), around.begin(), around.end());
     const std::size_t given = leaves.size() - 1;
-    for (std::size_t k = 0; k < given; ++k) inputs.push_back(body.Input(fmt::format("in{}", k), Role::kInstance, b_.type(leaves[k])));
+    for (std::size_t k = 0; k < given; ++k)
+      inputs.push_back(body.Input(fmt::format("in{}", k), Role::kInstance, b_.type(leaves[k])));
     inputs.push_back({});
     for (std::size_t k = 0; k < around.size(); ++k)
       inputs.push_back(body.Input(fmt::format("around{}", k), Role::kInstance, b_.type(around[k])));
@@ -307,7 +307,6 @@ class Composer {
 
   const Program& p_;
   Builder b_;
-  bool derivatives_;
   std::vector<const Trace*> traces_;
   std::map<std::string, Value> leaves_;
   const Refinement* stage_ = nullptr;
@@ -317,7 +316,7 @@ class Composer {
   Value last_;
 };
 
-Value Loss1(Composer& c, const Program& p, const Loss& l, const Env& results) {
+Value LossOf(Composer& c, const Program& p, const Loss& l, const Env& results) {
   if (!l.objective) return c.Call(l.value, results).begin()->second;
   if (!p.lagrangian) return c.Call(*p.objective, results).begin()->second;
   Env all = results;  // a quadratic penalty for what no projection keeps
@@ -335,7 +334,7 @@ std::int64_t StepsOf(const Refinement& r) {
 }
 
 std::optional<Composed> ComposeLosses(const Program& p, const std::vector<const Loss*>& losses, std::string& why) {
-  Composer c(p, "training", true);
+  Composer c(p);
   std::vector<const Trace*> traces;
   const auto reads_answer = [&](const Loss& l) {
     const auto reads = [&](const Named& n) { return Reads(l.value, n.name); };
@@ -358,7 +357,7 @@ std::optional<Composed> ComposeLosses(const Program& p, const std::vector<const 
   }
   const Env results = c.Results();
   for (std::size_t k = 0; k < losses.size(); ++k) {
-    const Value plain = Loss1(c, p, *losses[k], results);
+    const Value plain = LossOf(c, p, *losses[k], results);
     Value training = plain;
     if (p.model.predict && (reads_answer(*losses[k]) || reads_trace(*losses[k]))) {
       const Value outside = c.Outside();
@@ -367,19 +366,6 @@ std::optional<Composed> ComposeLosses(const Program& p, const std::vector<const 
     c.builder().Output(fmt::format("plain/{}", k), plain);
     c.builder().Output(fmt::format("training/{}", k), training);
   }
-  return c.Finish();
-}
-
-std::optional<Composed> ComposeAnswer(const Program& p, std::string& why) {
-  Composer c(p, "answer", false);
-  try {
-    c.Run({}, true);
-  } catch (const NoFormula& no) {
-    why = no.why;
-    return std::nullopt;
-  }
-  const Env results = c.Results();
-  for (const Named& v : p.variables) c.builder().Output(v.name, results.at(v.name));
   return c.Finish();
 }
 

@@ -30,9 +30,6 @@ struct Composed {
 // shared. Nullopt: a part is no formula, and `why` says which.
 std::optional<Composed> ComposeLosses(const Program& program, const std::vector<const Loss*>& losses, std::string& why);
 
-// → each variable as the model answers.
-std::optional<Composed> ComposeAnswer(const Program& program, std::string& why);
-
 // The steps that a refinement takes where the file does not say how many.
 constexpr std::int64_t kRefinementSteps = 10;
 std::int64_t StepsOf(const Refinement& refinement);

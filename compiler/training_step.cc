@@ -13,8 +13,8 @@
 namespace amo::compiler {
 namespace {
 
-// Kernels read what is shared once for a few instances at a time; beyond what the caches hold, LibTorch's blocked matrix
-// products are faster.
+// Kernels read what is shared once for a few instances at a time; beyond what the caches hold, LibTorch's blocked
+// matrix products are faster.
 constexpr std::int64_t kMostShared = 1 << 18;
 
 std::int64_t SharedOf(const Function& f) {
@@ -70,7 +70,8 @@ std::string DescribeTraining(const Program& program) {
   std::vector<const Loss*> losses;
   for (const Loss& l : program.losses) losses.push_back(&l);
   std::string why;
-  const auto step = MakeTrainingStep(program, losses, std::vector<std::vector<std::string>>(losses.size(), learned), why);
+  const std::vector<std::vector<std::string>> moves(losses.size(), learned);
+  const auto step = MakeTrainingStep(program, losses, moves, why);
   if (!step) return "part by part, as " + why;
   const auto products = std::count_if(step->sum.parts.begin(), step->sum.parts.end(),
                                       [](const BatchSum::Part& p) { return !p.b.empty(); });

@@ -50,7 +50,8 @@ std::vector<at::Tensor> ComposedLosses::State::Run(const TensorKernel& run, cons
                                                    at::Generator& generator) const {
   std::vector<at::Tensor> inputs;
   for (const compiler::Input& in : run.function().inputs) {
-    const auto drawn = std::find_if(step.draws.begin(), step.draws.end(), [&](const auto& d) { return d.input == in.name; });
+    const auto drawn =
+        std::find_if(step.draws.begin(), step.draws.end(), [&](const auto& d) { return d.input == in.name; });
     inputs.push_back(drawn == step.draws.end() ? Find(in.name, batch, learned, penalty)
                                           : DrawSteps(problem, drawn->draw, batch.size, drawn->steps, generator));
   }

@@ -9,8 +9,8 @@
 #include "runtime/losses.h"
 
 // A training step's losses and gradients by one kernel: the model with all its refinement steps, the losses, and their
-// reverse (compiler/compose.h). The batch's sums of outer products, which are the gradients of weight matrices, are left
-// to LibTorch as one matrix product each.
+// reverse (compiler/training_step.h). The batch's sums of outer products, which are the gradients of weight matrices,
+// are left to LibTorch as one matrix product each.
 namespace amo::runtime {
 
 class ComposedLosses {
@@ -22,7 +22,8 @@ class ComposedLosses {
   ~ComposedLosses();
 
   // As GradientsOf in losses.h, for the tasks it was made for.
-  LossGradients operator()(const Batch& batch, const runtime::Values& learned, double penalty, at::Generator& draws) const;
+  LossGradients operator()(const Batch& batch, const runtime::Values& learned, double penalty,
+                           at::Generator& draws) const;
 
   // The losses alone, for the draws of a deployed model.
   std::vector<LossValue> Values(const Batch& batch, const runtime::Values& learned, double penalty) const;

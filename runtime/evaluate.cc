@@ -54,8 +54,8 @@ class Evaluator {
                                     [](const compiler::Function& f) { return Reads(f, "solved/"); });
     // Without an objective the solver is one whose steps are formulas: those of a fixed point.
     const std::vector<compiler::Refinement>& methods = p_.program.solve.refinements;
-    const bool formulas = !methods.empty() && std::all_of(methods.begin(), methods.end(),
-                                                          [](const compiler::Refinement& r) { return r.step.has_value(); });
+    const auto is_formula = [](const compiler::Refinement& r) { return r.step.has_value(); };
+    const bool formulas = !methods.empty() && std::all_of(methods.begin(), methods.end(), is_formula);
     const bool solver = (o_.solver || labels) && p_.program.solve.predict && (p_.program.objective || formulas);
     if (has_model_) {
       TimeModel();

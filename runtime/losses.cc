@@ -55,8 +55,8 @@ at::Tensor Smoothed(const Problem& p, const Task& t, Values values, std::int64_t
     const c10::NoGradGuard no_grad;
     for (std::int64_t pair = 0; pair < t.loss->samples / 2; ++pair) {
       std::vector<at::Tensor> points;
-      for (const at::Tensor& y : answers)
-        points.push_back(at::randn(y.sizes(), draws ? std::optional<at::Generator>(*draws) : std::nullopt, y.options()));
+      const auto generator = draws ? std::optional<at::Generator>(*draws) : std::nullopt;
+      for (const at::Tensor& y : answers) points.push_back(at::randn(y.sizes(), generator, y.options()));
       const auto value = [&](double sign) {
         for (std::size_t k = 0; k < answers.size(); ++k)
           values[p.program.variables[k].name] = answers[k] + sign * t.loss->sigma * points[k];

@@ -179,7 +179,8 @@ class Stepper {
     const std::vector<compiler::Named>& moved = HasLatents() ? stages_.latents : p_.program.variables;
     const auto join = [&](const Values& v) {
       std::vector<at::Tensor> parts;
-      for (const compiler::Named& n : moved) parts.push_back(v.at(n.name).reshape({batch_, compiler::Count(n.type.shape)}));
+      for (const compiler::Named& n : moved)
+        parts.push_back(v.at(n.name).reshape({batch_, compiler::Count(n.type.shape)}));
       return at::cat(parts, 1);
     };
     const auto split = [&](const at::Tensor& y, Values& into) {

@@ -45,7 +45,8 @@ class Trainer {
         for (auto& [n, t] : *values) t = t.clone(at::MemoryFormat::Contiguous);
       draws_.set_state(s_.generators.at("draws"));
     } else {
-      for (const auto& [name, t] : initial_) s_.learned[name] = t.clone(at::MemoryFormat::Contiguous);  // steps write in place
+      // Copies: steps write in place.
+      for (const auto& [name, t] : initial_) s_.learned[name] = t.clone(at::MemoryFormat::Contiguous);
       s_.best = INFINITY;
     }
     tasks_ = TasksOf(p_.program, s_.learned, o_.settings);
@@ -73,10 +74,12 @@ class Trainer {
         std::any_of(tasks_.begin(), tasks_.end(), [](const Task& t) { return Reads(t.loss->value, "solved/"); });
     at::Generator held = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 2);
     const std::int64_t count = std::clamp<std::int64_t>(16 * o_.settings.batch, 64, 512);
-    validation_ = Draw(o_.validation > 0 ? o_.validation : count, o_.settings.split ? Split::kValidation : Split::kAll, held);
+    const Split split = o_.settings.split ? Split::kValidation : Split::kAll;
+    validation_ = Draw(o_.validation > 0 ? o_.validation : count, split, held);
     if (!labels) return true;
     at::Generator pool = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 3);
-    const std::int64_t labelled = std::max(o_.settings.batch, std::min(o_.labels, o_.settings.steps * o_.settings.batch));
+    const std::int64_t seen = o_.settings.steps * o_.settings.batch;
+    const std::int64_t labelled = std::max(o_.settings.batch, std::min(o_.labels, seen));
     pool_ = Draw(labelled, TrainSplit(), pool);
     return Label(pool_, 0, labelled + validation_.size) && Label(validation_, labelled, labelled + validation_.size);
   }

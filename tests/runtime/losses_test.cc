@@ -32,13 +32,15 @@ Got GradientOf(const std::string& text, std::int64_t size) {
   return {out.gradients[0][0], out.values[0].plain, batch};
 }
 
-constexpr char kLine[] = "context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real\nmodel y = w * x\n";
+constexpr char kLine[] =
+    "context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real\nmodel y = w * x\n";
 
 // For a quadratic, smoothing adds a constant: the gradient is the derivative.
 TEST(Losses, EvolutionAndSmoothingOfAQuadratic) {
   const std::string text = std::string(kLine) + "minimize (y - 2 * x)^2\nloss objective";
   const Got exact = GradientOf(text + "\n", 256);
-  for (const char* by : {" by evolution(sigma = 0.2, samples = 4000)\n", " by smoothing(sigma = 0.2, samples = 4000)\n"}) {
+  for (const char* by :
+       {" by evolution(sigma = 0.2, samples = 4000)\n", " by smoothing(sigma = 0.2, samples = 4000)\n"}) {
     const Got got = GradientOf(text + by, 256);
     EXPECT_NEAR(got.gradient.item<double>() / exact.gradient.item<double>(), 1, 0.05) << by;
     EXPECT_NEAR(got.value.item<double>(), exact.value.item<double>(), 1e-12);

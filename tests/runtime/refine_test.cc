@@ -156,8 +156,8 @@ TEST(Refine, ProximalGradientComesToTheSolution) {
   const Drawn qp = Draw(Lasso("solve zeros then qp(tol = 1e-9)\n"));
   const ReferenceSummary best = SolveReference(qp.problem, qp.values, kBatch);
   for (const char* accelerate : {"true", "false"}) {
-    const Drawn r = Draw(Lasso(std::string("solve zeros then proximal_gradient(tol = 1e-10, steps = 20000, accelerate = ") +
-                             accelerate + ")\n"));
+    const std::string solve = "solve zeros then proximal_gradient(tol = 1e-10, steps = 20000, accelerate = ";
+    const Drawn r = Draw(Lasso(solve + accelerate + ")\n"));
     const ReferenceSummary s = SolveReference(r.problem, r.values, kBatch);
     EXPECT_LT(Far(s.objective, best.objective), 1e-8) << accelerate;
   }
@@ -298,8 +298,8 @@ TEST(Refine, LatentsAreSearchedInTheirSet) {
 // The file's own iteration, with a table entry for each step, whose last row is kept past the end.
 TEST(Refine, UpdatesReadTheStep) {
   const auto run = [](int steps) {
-    Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nparameter a : real[3] = [i in 3: 0.5 ^ i]\nvariable y : real[2]\n"
-                 "minimize sumsq(y - c)\nupdate y = y + a[step] * (c - y) + step\nloss objective\n"
+    Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nparameter a : real[3] = [i in 3: 0.5 ^ i]\n"
+                 "variable y : real[2]\nminimize sumsq(y - c)\nupdate y = y + a[step] * (c - y) + step\nloss objective\n"
                  "model zeros then iterate(steps = " + std::to_string(steps) + ")\n");
     at::Tensor y = at::zeros_like(r.values.at("c"));
     for (int k = 0; k < steps; ++k) y = y + std::pow(0.5, std::min(k, 2)) * (r.values.at("c") - y) + k;
