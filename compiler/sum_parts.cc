@@ -45,7 +45,7 @@ bool SumParts::Splits(Value v) {
 }
 
 void SumParts::Take(Value v) {
-  if (places_.count(v.index)) return;
+  if (places_.count(v.index) || !taken_.insert(v.index).second) return;
   const Node& n = f_.node(v);
   const bool inner = Splits(v) && !IsFactored(n);
   if (!inner) {
@@ -75,12 +75,14 @@ Value SumParts::Outside(Builder& to, Value v, std::map<std::int32_t, Value>& out
 Value SumParts::Rebuild(Builder& to, Value v, const std::vector<Value>& sums, std::map<std::int32_t, Value>& outside) {
   const auto place = places_.find(v.index);
   if (place != places_.end()) return sums[place->second];
+  const auto known = rebuilt_.find(v.index);
+  if (known != rebuilt_.end()) return known->second;
   const Node& n = f_.node(v);
   const bool adds = n.op == Op::kAdd || n.op == Op::kSub || n.op == Op::kConcat;
   std::vector<Value> args;
   for (Value a : n.args)
     args.push_back(adds || Varies(a) ? Rebuild(to, a, sums, outside) : Outside(to, a, outside));
-  return to.Copy(n, std::move(args));
+  return rebuilt_[v.index] = to.Copy(n, std::move(args));
 }
 
 }  // namespace amo::compiler

@@ -3,6 +3,7 @@
 #define AMO_COMPILER_SUM_PARTS_H_
 
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -44,6 +45,8 @@ class SumParts {
   std::vector<bool> varies_;
   std::map<std::int32_t, bool> splits_;
   std::map<std::int32_t, std::size_t> places_;  // of a value among the parts
+  std::set<std::int32_t> taken_;                // inner values, once each
+  std::map<std::int32_t, Value> rebuilt_;       // their sums, in the one builder that Rebuild is called with
   std::vector<SumPart> parts_;
 };
 

@@ -39,13 +39,19 @@ bool IsReached(const compiler::Program& p, const compiler::Loss& l, const std::s
          std::any_of(p.model.refinements.begin(), p.model.refinements.end(), in_step);
 }
 
-// The loss of each instance, [batch], where the run's results are in `values`; what training minimizes is its mean.
-at::Tensor Each(const Problem& p, const Task& t, const Values& values, std::int64_t batch) {
-  return t.loss->objective ? Objective(p, values, batch) : EvaluateOne(p, t.loss->value, values, batch);
+// The loss of each instance, [batch], where the run's results are in `values`; what training minimizes is its mean. An
+// objective has a quadratic penalty for what no projection keeps.
+at::Tensor Each(const Problem& p, const Task& t, const Values& values, std::int64_t batch, double penalty) {
+  if (!t.loss->objective) return EvaluateOne(p, t.loss->value, values, batch);
+  if (!p.program.lagrangian) return Objective(p, values, batch);
+  Values at = values;
+  at.merge(NoMultipliers(p, batch, penalty));
+  return Lagrangian(p, at, batch);
 }
 
 // An answer whose derivative is that of the loss smoothed over it.
-at::Tensor Smoothed(const Problem& p, const Task& t, Values values, std::int64_t batch, at::Generator* draws) {
+at::Tensor Smoothed(const Problem& p, const Task& t, Values values, std::int64_t batch, double penalty,
+                    at::Generator* draws) {
   std::vector<at::Tensor> answers, slopes;
   for (const compiler::Named& v : p.program.variables) {
     answers.push_back(values.at(v.name));
@@ -60,7 +66,7 @@ at::Tensor Smoothed(const Problem& p, const Task& t, Values values, std::int64_t
       const auto value = [&](double sign) {
         for (std::size_t k = 0; k < answers.size(); ++k)
           values[p.program.variables[k].name] = answers[k] + sign * t.loss->sigma * points[k];
-        return Each(p, t, values, batch);
+        return Each(p, t, values, batch, penalty);
       };
       const at::Tensor along = (value(1) - value(-1)) / (static_cast<double>(t.loss->samples) * t.loss->sigma);
       for (std::size_t k = 0; k < answers.size(); ++k) {
@@ -136,17 +142,12 @@ std::vector<LossValue> LossesOf(const Problem& p, const std::vector<const Task*>
   std::vector<LossValue> losses;
   for (const Task* t : tasks) {
     LossValue l;
-    l.plain = Each(p, *t, values, batch.size).mean();
+    l.plain = Each(p, *t, values, batch.size, penalty).mean();
     if (t->loss->by == compiler::Estimator::kSmoothing && t->answer && at::GradMode::is_enabled()) {
       l.plain = l.plain.detach();
-      l.training = l.plain + Smoothed(p, *t, values, batch.size, draws);
+      l.training = l.plain + Smoothed(p, *t, values, batch.size, penalty, draws);
     } else {
       l.training = l.plain;
-    }
-    if (t->loss->objective && p.program.lagrangian) {  // a quadratic penalty for what no projection keeps
-      Values at = values;
-      at.merge(NoMultipliers(p, batch.size, penalty));
-      l.training = l.plain = Lagrangian(p, at, batch.size).mean();
     }
     const bool bare = t->answer || !t->traces.empty();
     for (const compiler::Named& v : p.program.variables) {
