@@ -47,6 +47,17 @@ TEST(Losses, EvolutionAndSmoothingOfAQuadratic) {
   }
 }
 
+// The penalty of a constraint that no projection keeps is smoothed with the objective.
+TEST(Losses, SmoothingKeepsThePenalty) {
+  const std::string text = std::string(kLine) + "minimize (y - 2 * x)^2\nsubject to\n  cap: abs(sin(y)) <= 0.01\n";
+  const Problem p = MakeProblem(text);
+  ASSERT_TRUE(p.program.lagrangian);
+  const Got exact = GradientOf(text + "loss objective\n", 256);
+  const Got got = GradientOf(text + "loss objective by smoothing(sigma = 0.01, samples = 4000)\n", 256);
+  EXPECT_GT(exact.gradient.item<double>(), 1);  // of the objective alone it is negative
+  EXPECT_NEAR(got.gradient.item<double>() / exact.gradient.item<double>(), 1, 0.1);
+}
+
 // A step has no derivative; smoothed by a normal of deviation s it is its distribution function, whose derivative is
 // the density.
 TEST(Losses, SmoothingOfAStepIsADensity) {
