@@ -63,6 +63,7 @@ class Evaluator {
     }
     if (solver) Reference();
     if (has_model_) Compare(solver);
+    if (o_.curves) Curves(solver);
     Reports();
     return e_;
   }
@@ -142,10 +143,28 @@ class Evaluator {
     if (c.objective) e_.model_objective = c.objective->mean().item<double>();
     for (const auto& [name, v] : c.violations) e_.model_violations[name] = SpreadOf(v);
     if (!solver || !c.objective) return;
-    e_.gap = SpreadOf(*c.objective - reference_.objective);
+    const at::Tensor gaps = (*c.objective - reference_.objective).to(at::kDouble).contiguous();
+    e_.gap = SpreadOf(gaps);
+    if (o_.curves) e_.gaps.assign(gaps.const_data_ptr<double>(), gaps.const_data_ptr<double>() + gaps.numel());
     const Instances instances(p_, With(sample_), n_);
     const at::Tensor start = instances.Project(at::zeros({n_, instances.size()}, at::TensorOptions(p_.dtype)));
     e_.start_gap = SpreadOf(instances.Value(start) - reference_.objective).mean;
+  }
+
+  void Curves(bool solver) {
+    if (!p_.program.objective) return;
+    constexpr std::int64_t kInstances = 256;
+    const std::int64_t count = std::min(n_, kInstances);
+    const Values some = With(Rows(sample_, 0, count));
+    Say("curves", 0, 2);
+    if (has_model_) e_.model_curve = ModelCurve(p_, some, count);
+    Say("curves", 1, 2);
+    if (!solver) return;
+    e_.curve_reference = reference_.objective.narrow(0, 0, count).mean().item<double>();
+    ReferenceOptions options;
+    options.seed = o_.seed;
+    e_.solver_curve = SolverCurve(p_, some, count, static_cast<std::int64_t>(e_.iterations.max), options);
+    Say("curves", 2, 2);
   }
 
   // Means over the test draws, in chunks: histories of long runs are large.

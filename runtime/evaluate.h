@@ -2,6 +2,7 @@
 #ifndef AMO_RUNTIME_EVALUATE_H_
 #define AMO_RUNTIME_EVALUATE_H_
 
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/reference.h"
+#include "runtime/curves.h"
 
 // A trained model against the reference solver on draws that it was not trained on: gaps, violations, times, and the
 // reports of the file.
@@ -40,6 +41,11 @@ struct Evaluation {
   // Solves after which training has paid: training over what a prediction saves per instance; none where it saves none.
   std::optional<double> break_even;
   std::vector<std::pair<std::string, at::Tensor>> reports;
+  // With EvaluateOptions::curves: every instance's gap; objectives against steps and time of the first instances, with
+  // the reference's mean objective on these.
+  std::vector<double> gaps;
+  Curve model_curve, solver_curve;
+  double curve_reference = NAN;
 };
 
 struct EvaluateOptions {
@@ -48,6 +54,7 @@ struct EvaluateOptions {
   bool solver = true;                   // false: no reference, but for reports that use it
   bool split = true;
   double training_seconds = 0;
+  bool curves = false;
   std::function<void(const std::string& what, std::int64_t done, std::int64_t all)> progress;
 };
 

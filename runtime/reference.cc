@@ -114,6 +114,7 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
     SolveOptions options = OptionsOf(r);
     options.seed = o.seed;
     if (o.tolerance > 0) options.tolerance = o.tolerance;
+    if (o.steps > 0) options.steps = std::min(options.steps, o.steps);
     if (!method) done = RunFormula(instances, done.y, r, options);
     else if (problem.program.lagrangian && !method->smooth)
       done = AugmentedLagrangian(instances, done.y, *method, options);

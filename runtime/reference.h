@@ -16,6 +16,7 @@ struct ReferenceOptions {
   std::uint64_t seed = 0;
   std::int64_t chunk = 4096;  // instances solved at once: bounds the memory
   double tolerance = 0;       // over the method's own; 0: leave that
+  std::int64_t steps = 0;     // the most of each method; 0: its own
   std::function<void(std::int64_t done)> progress;  // after each chunk
 };
 

@@ -3,6 +3,7 @@
 # Installs what the build and the tests need on Debian 12, Debian 13 and Ubuntu 24.04. A second run changes nothing.
 #   tools/setup.sh          system packages
 #   tools/setup.sh torch    also LibTorch, into the user's cache folder
+#   tools/setup.sh test     also the browser in which tests look at pages (Debian; Ubuntu has none as a package)
 # Exit codes: 0 done; 3 packages are missing and only an administrator can install them (the commands are printed);
 # 4 this is no Debian or Ubuntu; anything else: apt or the download failed and has said why.
 set -euo pipefail
@@ -12,7 +13,9 @@ export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 
 packages=(g++ python3 python3-pip bazel-bootstrap llvm-19-dev antlr4 libantlr4-runtime-dev libeigen3-dev
   libgtest-dev libfmt-dev nlohmann-json3-dev libcli11-dev libtbb-dev libzip-dev
-  libssl-dev bison coinor-libipopt-dev)
+  libssl-dev bison coinor-libipopt-dev libjs-chart.js)
+
+if [[ ${1:-} == test ]] && grep -qx 'ID=debian' /etc/os-release 2> /dev/null; then packages+=(chromium); fi
 
 say() { echo "amo: $*" >&2; }
 

@@ -1,14 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// `amo eval`: a trained model against the reference solver on test draws.
+// `amo eval`: trained models against the reference solver on test draws, and against each other.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
 
 #include "runtime/cli/command.h"
+#include "runtime/cli/comparison.h"
+#include "runtime/cli/evaluation_text.h"
 #include "runtime/cli/exit_code.h"
 #include "runtime/cli/progress.h"
+#include "runtime/cli/report_page.h"
 #include "runtime/cli/run_options.h"
 #include "runtime/cli/terminal.h"
+#include "runtime/cli/training.h"
 #include "runtime/evaluate.h"
 
 namespace amo::runtime::cli {
@@ -16,141 +25,204 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json TensorJson(const at::Tensor& t) {
-  if (t.dim() == 0) return t.item<double>();
-  Json list = Json::array();
-  for (std::int64_t k = 0; k < t.size(0); ++k) list.push_back(TensorJson(t.select(0, k)));
-  return list;
-}
-
-std::string TensorText(const at::Tensor& t) {
-  if (t.dim() == 0) return NumberText(t.item<double>());
-  std::string text = "[";
-  const std::int64_t shown = std::min<std::int64_t>(t.size(0), 12);
-  for (std::int64_t k = 0; k < shown; ++k) text += (k ? ", " : "") + TensorText(t.select(0, k));
-  return text + (shown < t.size(0) ? ", …]" : "]");
-}
-
-Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::string& model) {
-  const bool solved = !e.statuses.empty(), predicted = problem.program.model.predict.has_value();
-  const bool valued = problem.program.objective.has_value();
-  const auto number = [](bool there, double value) { return there ? Json(value) : Json(); };
-  const auto spread = [](bool there, const Spread& s) { return there ? SpreadJson(s) : Json(); };
-  const auto times = [](bool there, const Timing& t) {
-    return there ? Json({{"batch_1", t.batch_1}, {"batch_n", t.batch_n}}) : Json();
-  };
-  Json json = {{"ok", true}, {"error", ""}, {"model", model}, {"instances", e.instances}, {"threads", e.threads}};
-  json["gap"] = e.gap ? SpreadJson(*e.gap) : Json();
-  json["start_gap"] = number(e.gap.has_value(), e.start_gap);
-  json["objective"] = {{"model", number(predicted && valued, e.model_objective)},
-                       {"solver", number(solved, e.reference_objective)}};
-  json["residual"] = {{"model", spread(predicted && valued, e.model_residual)},
-                      {"solver", spread(solved, e.reference_residual)}};
-  json["violations"] = Json::object();
-  for (const auto& [name, s] : e.model_violations) json["violations"][name]["model"] = SpreadJson(s);
-  for (const auto& [name, s] : e.reference_violations) json["violations"][name]["solver"] = SpreadJson(s);
-  json["solver"] = {
-      {"methods", e.reference}, {"status", Json(e.statuses)}, {"iterations", spread(solved, e.iterations)}};
-  json["seconds_per_instance"] = {{"model", times(predicted, e.model)}, {"solver", times(solved, e.solver)}};
-  json["training_seconds"] = e.training_seconds;
-  json["break_even"] = e.break_even ? Json(*e.break_even) : Json();
-  json["reports"] = Json::object();
-  for (const auto& [name, value] : e.reports) json["reports"][name] = TensorJson(value);
-  return json;
-}
-
-std::string EvaluationText(const Evaluation& e) {
-  std::string text = fmt::format("{} test instances, {} thread{}\n", e.instances, e.threads, e.threads == 1 ? "" : "s");
-  const auto spread = [&](const std::string& name, const Spread& s) {
-    text += fmt::format("  {:<28}{:>12}{:>12}{:>12}{:>12}\n", name, NumberText(s.mean), NumberText(s.median),
-                        NumberText(s.p95), NumberText(s.max));
-  };
-  if (e.gap || !e.statuses.empty() || !e.model_violations.empty()) {
-    text += fmt::format("\n  {:<28}{:>12}{:>12}{:>12}{:>12}\n", "", "mean", "median", "95 %", "max");
-  }
-  if (e.gap) spread("gap to the solver", *e.gap);
-  if (e.gap) spread("residual, model", e.model_residual);
-  if (!e.statuses.empty()) spread("residual, solver", e.reference_residual);
-  for (const auto& [name, s] : e.model_violations) {
-    spread("violation " + name + ", model", s);
-    const auto r = e.reference_violations.find(name);
-    if (r != e.reference_violations.end()) spread("violation " + name + ", solver", r->second);
-  }
-  if (e.gap) {
-    text += fmt::format("\n  objective  model {}, solver {}\n", NumberText(e.model_objective),
-                        NumberText(e.reference_objective));
-    if (e.start_gap > 0) {
-      text += fmt::format("  the mean gap is {:.3g} % of that of projected zeros\n", 100 * e.gap->mean / e.start_gap);
-    }
-  }
-  if (!e.statuses.empty()) {
-    std::string ends;
-    for (const auto& [name, count] : e.statuses) ends += fmt::format("{}{} {}", ends.empty() ? "" : ", ", count, name);
-    text += fmt::format("  solver     {}: {}; iterations mean {}, max {}\n", e.reference, ends,
-                        NumberText(e.iterations.mean), NumberText(e.iterations.max));
-  }
-  if (e.model.batch_n > 0 || e.solver.batch_n > 0) {
-    text += fmt::format("\n  {:<28}{:>12}{:>12}\n", "time per instance, warm", "batch 1",
-                        fmt::format("batch {}", e.instances));
-    const auto times = [&](const char* name, const Timing& t) {
-      if (t.batch_n > 0) text += fmt::format("  {:<28}{:>12}{:>12}\n", name, TimeText(t.batch_1), TimeText(t.batch_n));
-    };
-    times("model", e.model);
-    times("solver", e.solver);
-    if (e.model.batch_n > 0 && e.solver.batch_n > 0) {
-      text += fmt::format("  {:<28}{:>12}{:>12}\n", "solver / model",
-                          fmt::format("{:.4g}", e.solver.batch_1 / e.model.batch_1),
-                          fmt::format("{:.4g}", e.solver.batch_n / e.model.batch_n));
-    }
-    if (e.break_even) {
-      text += fmt::format("  training took {}: it has paid after {:.3g} solves\n", DurationText(e.training_seconds),
-                          *e.break_even);
-    } else if (e.solver.batch_n > 0 && e.model.batch_n > 0) {
-      text += "  training never pays at this batch: the solver is the faster one\n";
-    }
-  }
-  if (!e.reports.empty()) text += "\n  reports\n";
-  for (const auto& [name, value] : e.reports) text += fmt::format("    {:<26}{:>12}\n", name, TensorText(value));
-  return text;
-}
-
-}  // namespace
-
-int RunEval(const Arguments& arguments) {
-  RunChoice run;
-  std::string path, data;
+struct EvalChoice {
+  std::vector<std::string> models;  // model files, or one program
+  std::string data, report;
   std::int64_t instances = 1000, seed = 1;
   bool no_solver = false;
-  const auto app = MakeCommandLine("eval", "Compares a trained model with the reference solver on test draws.",
-                                   "amo eval portfolio.amoz --instances 500");
-  app->add_option("MODEL", path, "what `amo train` wrote")->required()->type_name("");
-  app->add_option("-n,--instances", instances, "test draws; else 1000")->type_name("N");
-  app->add_option("--seed", seed, "of the draws; else 1")->type_name("N");
-  app->add_option("--data", data, "the folder of the program's data files; else where they were")->type_name("FOLDER");
-  app->add_flag("--no-solver", no_solver, "leave the reference solver out where no report needs it");
-  AddRunOptions(*app, run);
-  if (const auto code = ReadCommandLine(*app, arguments)) return *code;
-  if (const auto code = ApplyRunOptions(*app, run)) return *code;
-  if (instances < 1 || instances > kMostInstances) return WrongUse(*app, "`--instances` lies between 1 and 10^9");
+  // Of a program: what is trained where it is missing.
+  std::string problem, variants, folder;
+  std::vector<std::string> sets;
+  std::optional<std::int64_t> seeds, steps;
+};
 
+bool IsProgram(const std::string& path) { return path.ends_with(".amo"); }
+
+// One model that a program's evaluation needs.
+struct Wanted {
+  std::string variant;  // "": none
+  std::optional<std::int64_t> seed;
+  std::string path;
+};
+
+// The models of a program: of the variants that are asked for, each with every seed. kOk; else all has been said.
+int FindWanted(const EvalChoice& choice, const RunChoice& run, const CLI::App& app, std::vector<Wanted>& wanted) {
+  const std::string& file = choice.models[0];
+  Front front;
+  const ProgramChoice program{file, choice.problem, "", choice.sets, {}, "", {}};
+  const int code = ReadProgram(program, Stage::kChoose, front);
+  if (code != kOk) {
+    if (run.json) Print(ToText(FrontJson(program, front, code)));
+    else Report(front);
+    return code;
+  }
+  const std::string stem = std::filesystem::path(file).stem().string();
+  const std::string base = front.problem.name.empty() ? stem : front.problem.name;
+  std::vector<std::string> names{base};
+  for (const std::string& v : lang::VariantNames(front.program, front.problem.name)) names.push_back(v);
+  std::vector<std::string> chosen;
+  if (choice.variants.empty()) chosen = {base};
+  else if (choice.variants == "all") chosen = names;
+  else chosen = CLI::detail::split(choice.variants, ',');
+  const std::string folder =
+      choice.folder.empty() ? stem + ".models" : choice.folder;
+  for (const std::string& name : chosen) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      std::string known;
+      for (const std::string& n : names) known += (known.empty() ? "`" : ", `") + n + "`";
+      return WrongUse(app, fmt::format("`--variants`: there is no `{}`; there are {}, and `all`", name, known));
+    }
+    const std::string path = folder + "/" + name;
+    const std::string variant = name == base ? "" : name;
+    if (!choice.seeds) wanted.push_back({variant, std::nullopt, path + ".amoz"});
+    for (std::int64_t k = 1; k <= choice.seeds.value_or(0); ++k)
+      wanted.push_back({variant, k, fmt::format("{}-{}.amoz", path, k)});
+  }
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  if (failed) return Fail(run, fmt::format("cannot make the folder `{}`: {}", folder, failed.message()), kFiles);
+  return kOk;
+}
+
+// Trains what is missing. A variant that cannot be trained has said why, and the others go on.
+int TrainWanted(const EvalChoice& choice, const RunChoice& run, const std::vector<Wanted>& wanted,
+                std::vector<std::string>& paths) {
+  int worst = kOk;
+  for (const Wanted& w : wanted) {
+    if (!run.json) Complain(fmt::format("the model `{}`", w.path));
+    TrainChoice train;
+    train.out = w.path, train.if_missing = true, train.steps = choice.steps, train.seed = w.seed;
+    const ProgramChoice program{choice.models[0], choice.problem, w.variant, choice.sets, {}, choice.data, {}};
+    const int code = TrainFile(program, train, run);
+    if (code == kOk) paths.push_back(w.path);
+    worst = std::max(worst, code);
+    if (code == kStopped || (code != kOk && run.json)) return code;
+  }
+  return worst;
+}
+
+struct Opening {
+  std::string problem, doc;
+};
+
+Result<Evaluated> EvaluateFile(const EvalChoice& choice, const RunChoice& run, const std::string& path, Json& json,
+                               std::string& text, Opening& opening) {
   Result<Model> model = LoadModel(path);
-  if (!model.ok()) return Fail(run, model.message(), kFiles);
-  const Result<Done> tables = ReadModelTables(*model, path, data);
-  if (!tables.ok()) return Fail(run, tables.message(), kFiles);
+  if (!model.ok()) return model.error();
+  const Result<Done> tables = ReadModelTables(*model, path, choice.data);
+  if (!tables.ok()) return tables.error();
   EvaluateOptions options;
-  options.instances = instances, options.seed = static_cast<std::uint64_t>(seed), options.solver = !no_solver;
+  options.instances = choice.instances, options.seed = static_cast<std::uint64_t>(choice.seed);
+  options.solver = !choice.no_solver;
   options.training_seconds = model->record.seconds;
   options.split = model->record.settings.split;
+  options.curves = !choice.report.empty();
   std::string what;
   std::unique_ptr<Progress> bar;
   options.progress = [&](const std::string& now, std::int64_t done, std::int64_t all) {
     if (now != what) bar = std::make_unique<Progress>(now, run.json), what = now;
     bar->Show(done, all, "");
   };
-  const Evaluation e = Evaluate(model->problem, model->learned, options);
-  bar.reset();
-  Print(run.json ? ToText(EvaluationJson(e, model->problem, path)) : EvaluationText(e));
-  return kOk;
+  const lang::Problem& problem = model->opened->problem;
+  opening = {problem.name, problem.doc};
+  Evaluated e{model->choice.variant.empty() ? problem.name : model->choice.variant, path,
+              model->record.settings.seed, model->record.steps, model->record.history,
+              Evaluate(model->problem, model->learned, options)};
+  json = EvaluationJson(e.evaluation, model->problem, path);
+  text = EvaluationText(e.evaluation);
+  return e;
+}
+
+}  // namespace
+
+int RunEval(const Arguments& arguments) {
+  EvalChoice choice;
+  RunChoice run;
+  const auto app = MakeCommandLine(
+      "eval", "Compares trained models with the reference solver on test draws, and with each other.",
+      "amo eval portfolio.amoz --instances 500\n  amo eval maml.amo --variants all --seeds 5 --report maml.html");
+  app->add_option("MODEL", choice.models,
+                  "what `amo train` wrote; several stand side by side. Or one program: its models are trained where "
+                  "they are missing")
+      ->required()
+      ->type_name("");
+  app->add_option("-n,--instances", choice.instances, "test draws; else 1000")->type_name("N");
+  app->add_option("--seed", choice.seed, "of the draws; else 1")->type_name("N");
+  app->add_option("--data", choice.data, "the folder of the program's data files; else where they were")
+      ->type_name("FOLDER");
+  app->add_flag("--no-solver", choice.no_solver, "leave the reference solver out where no report needs it");
+  app->add_option("--report", choice.report, "writes one HTML page with tables and plots")->type_name("PATH");
+  app->add_option("--variants", choice.variants, "of a program: NAME,NAME or `all`; else what stands in no variant")
+      ->type_name("LIST");
+  app->add_option("--seeds", choice.seeds, "of a program: trains with the seeds 1 to N; else with its own")
+      ->type_name("N");
+  app->add_option("--steps", choice.steps, "of a program: over its `train steps`")->type_name("N");
+  app->add_option("--models", choice.folder, "of a program: where its models are kept; else FILE.models, here")
+      ->type_name("FOLDER");
+  app->add_option("--problem", choice.problem, "of a program: the problem, where it has several")->type_name("NAME");
+  app->add_option("--set", choice.sets, "of a program: gives a dim or const another value")->type_name("NAME=EXPR");
+  AddRunOptions(*app, run);
+  if (const auto code = ReadCommandLine(*app, arguments)) return *code;
+  if (const auto code = ApplyRunOptions(*app, run)) return *code;
+  if (choice.instances < 1 || choice.instances > kMostInstances)
+    return WrongUse(*app, "`--instances` lies between 1 and 10^9");
+  const bool program = choice.models.size() == 1 && IsProgram(choice.models[0]);
+  if (!program && std::any_of(choice.models.begin(), choice.models.end(), IsProgram))
+    return WrongUse(*app, "a program stands alone: its models are found by `--variants` and `--seeds`");
+  for (const char* option : {"--variants", "--seeds", "--steps", "--models", "--problem", "--set"})
+    if (!program && app->count(option)) return WrongUse(*app, fmt::format("`{}` belongs to a program", option));
+  if (choice.seeds && (*choice.seeds < 1 || *choice.seeds > 1000))
+    return WrongUse(*app, "`--seeds` lies between 1 and 1000");
+  if (choice.steps.value_or(0) < 0) return WrongUse(*app, "`--steps` is at least 0");
+
+  int worst = kOk;
+  std::vector<std::string> paths = choice.models;
+  std::optional<OutputLock> lock;
+  if (!choice.report.empty()) {
+    Result<OutputLock> taken = ReserveOutput(choice.report, paths);
+    if (!taken.ok()) return Fail(run, taken.message(), kFiles);
+    lock = std::move(*taken);
+  }
+  if (program) {
+    std::vector<Wanted> wanted;
+    if (const int code = FindWanted(choice, run, *app, wanted); code != kOk) return code;
+    paths.clear();
+    worst = TrainWanted(choice, run, wanted, paths);
+    if (worst == kStopped || paths.empty() || (worst != kOk && run.json)) return worst;
+  }
+  std::vector<Evaluated> all;
+  std::vector<Json> json(paths.size());
+  Opening opening;
+  std::string text;
+  for (std::size_t k = 0; k < paths.size(); ++k) {
+    if (paths.size() > 1 && !run.json) Complain(fmt::format("{} of {}: {}", k + 1, paths.size(), paths[k]));
+    Result<Evaluated> e = EvaluateFile(choice, run, paths[k], json[k], text, opening);
+    if (!e.ok()) return Fail(run, e.message(), kFiles);
+    all.push_back(std::move(*e));
+  }
+  if (!choice.report.empty()) {
+    const std::string page = ReportPage(opening.problem, opening.doc, all);
+    const Result<Done> written = WriteFile(choice.report, std::as_bytes(std::span(page)));
+    if (!written.ok()) return Fail(run, written.message(), kFiles);
+  }
+  const Comparison table = Compare(all);
+  if (all.size() == 1) {
+    Print(run.json ? ToText(json[0]) : text);
+  } else if (run.json) {
+    Json whole = {{"ok", true}, {"error", ""}, {"evaluations", Json::array()}};
+    for (std::size_t k = 0; k < all.size(); ++k) {
+      Json one = {{"variant", all[k].variant}, {"seed", all[k].seed}};
+      one.update(json[k]);
+      whole["evaluations"].push_back(std::move(one));
+    }
+    whole["table"] = ComparisonJson(table);
+    Print(ToText(whole));
+  } else {
+    const Evaluation& first = all[0].evaluation;
+    Print(fmt::format("{} test instances, {} thread{}\n\n{}", first.instances, first.threads,
+                      first.threads == 1 ? "" : "s", ComparisonText(table)));
+  }
+  return worst;
 }
 
 }  // namespace amo::runtime::cli

@@ -336,7 +336,7 @@ class Answers(Trained):
                  "box.amo": "is a program, not a trained model: `amo train` makes one",
                  ".": "is a folder, not a trained model"}
         calls = [(["predict", name, "--context", self.good], name) for name in cases]
-        calls += [(["eval", name, "-n", "2"], name) for name in ["cut50.amoz", "record.amoz", "box.amo"]]
+        calls += [(["eval", name, "-n", "2"], name) for name in ["cut50.amoz", "record.amoz"]]
         self.expect_each([(FILES, command, r"^amo: [^\n]*" + cases[name] + r"[^\n]*\n$") for command, name in calls])
         self.assertIn("damaged", self.answer("predict", "turned.amoz", "--context", self.good, code=FILES)["error"])
         self.assertIn(self.run_amo("train", "box.amoz").returncode, [ERRORS, FILES])
