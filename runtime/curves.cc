@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
@@ -32,6 +33,15 @@ std::vector<std::int64_t> Stops(std::int64_t last) {
   return stops;
 }
 
+CurvePoint SolverAfter(const Problem& p, const Values& values, std::int64_t batch, std::int64_t steps,
+                       const ReferenceOptions& options) {
+  ReferenceOptions limited = options;
+  limited.steps = steps, limited.progress = nullptr;
+  const auto start = Clock::now();
+  const ReferenceSummary s = SolveReference(p, values, batch, limited);
+  return {steps, Seconds(start) / static_cast<double>(batch), s.objective.mean().item<double>()};
+}
+
 }  // namespace
 
 Curve ModelCurve(const Problem& p, const Values& values, std::int64_t batch) {
@@ -54,17 +64,26 @@ Curve ModelCurve(const Problem& p, const Values& values, std::int64_t batch) {
 Curve SolverCurve(const Problem& p, const Values& values, std::int64_t batch, std::int64_t most,
                   const ReferenceOptions& options) {
   Curve curve;
-  ReferenceOptions limited = options;
-  limited.progress = nullptr;
-  for (std::int64_t k = 1; most > 0;) {
-    limited.steps = k;
-    const auto start = Clock::now();
-    const ReferenceSummary s = SolveReference(p, values, batch, limited);
-    curve.push_back({k, Seconds(start) / static_cast<double>(batch), s.objective.mean().item<double>()});
+  for (std::int64_t k = 1; most > 0; k = std::min(2 * k, most)) {
+    curve.push_back(SolverAfter(p, values, batch, k, options));
     if (k >= most) break;
-    k = std::min(2 * k, most);
   }
   return curve;
+}
+
+std::optional<CurvePoint> SolverReaches(const Problem& p, const Values& values, std::int64_t batch, const Curve& curve,
+                                        double objective, const ReferenceOptions& options) {
+  const auto reached = [&](const CurvePoint& c) { return c.objective <= objective; };
+  const auto first = std::find_if(curve.begin(), curve.end(), reached);
+  if (first == curve.end()) return std::nullopt;
+  CurvePoint high = *first;
+  std::int64_t low = first == curve.begin() ? 0 : std::prev(first)->steps;
+  while (high.steps - low > std::max<std::int64_t>(1, low / 20)) {
+    const CurvePoint middle = SolverAfter(p, values, batch, low + (high.steps - low) / 2, options);
+    if (reached(middle)) high = middle;
+    else low = middle.steps;
+  }
+  return high;
 }
 
 }  // namespace amo::runtime

@@ -3,6 +3,7 @@
 #define AMO_RUNTIME_CURVES_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "runtime/reference.h"
@@ -25,6 +26,11 @@ Curve ModelCurve(const Problem& problem, const Values& values, std::int64_t batc
 // With 1, 2, 4, … steps of each method, up to `most`.
 Curve SolverCurve(const Problem& problem, const Values& values, std::int64_t batch, std::int64_t most,
                   const ReferenceOptions& options);
+
+// The fewest steps, to a twentieth, after which the solver's mean objective is no higher than `objective`, found inside
+// `curve`, which SolverCurve gave with the same arguments. None: not within the curve.
+std::optional<CurvePoint> SolverReaches(const Problem& problem, const Values& values, std::int64_t batch,
+                                        const Curve& curve, double objective, const ReferenceOptions& options);
 
 }  // namespace amo::runtime
 

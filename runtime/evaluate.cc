@@ -164,6 +164,11 @@ class Evaluator {
     ReferenceOptions options;
     options.seed = o_.seed;
     e_.solver_curve = SolverCurve(p_, some, count, static_cast<std::int64_t>(e_.iterations.max), options);
+    if (!has_model_) return;
+    Values answered = some;
+    for (const auto& [name, t] : answer_) answered[name] = t.narrow(0, 0, count);
+    const double own = Objective(p_, answered, count).mean().item<double>();
+    e_.solver_reaches = SolverReaches(p_, some, count, e_.solver_curve, own, options);
     Say("curves", 2, 2);
   }
 

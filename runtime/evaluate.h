@@ -46,6 +46,7 @@ struct Evaluation {
   std::vector<double> gaps;
   Curve model_curve, solver_curve;
   double curve_reference = NAN;
+  std::optional<CurvePoint> solver_reaches;  // where the solver's curve passes the model's answer
 };
 
 struct EvaluateOptions {

@@ -61,6 +61,7 @@ std::vector<Number> NumbersOf(const Evaluation& e) {
     numbers.push_back({"solver, batch 1", true, e.solver.batch_1});
     numbers.push_back({fmt::format("solver, batch {}", e.instances), true, e.solver.batch_n});
   }
+  if (e.solver_reaches) numbers.push_back({"solver, as good", true, e.solver_reaches->seconds});
   if (e.training_seconds > 0) numbers.push_back({"training", true, e.training_seconds});
   return numbers;
 }

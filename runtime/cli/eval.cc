@@ -29,7 +29,7 @@ struct EvalChoice {
   std::vector<std::string> models;  // model files, or one program
   std::string data, report;
   std::int64_t instances = 1000, seed = 1;
-  bool no_solver = false;
+  bool no_solver = false, curves = false;
   // Of a program: what is trained where it is missing.
   std::string problem, variants, folder;
   std::vector<std::string> sets;
@@ -116,7 +116,7 @@ Result<Evaluated> EvaluateFile(const EvalChoice& choice, const RunChoice& run, c
   options.solver = !choice.no_solver;
   options.training_seconds = model->record.seconds;
   options.split = model->record.settings.split;
-  options.curves = !choice.report.empty();
+  options.curves = choice.curves || !choice.report.empty();
   std::string what;
   std::unique_ptr<Progress> bar;
   options.progress = [&](const std::string& now, std::int64_t done, std::int64_t all) {
@@ -152,6 +152,7 @@ int RunEval(const Arguments& arguments) {
       ->type_name("FOLDER");
   app->add_flag("--no-solver", choice.no_solver, "leave the reference solver out where no report needs it");
   app->add_option("--report", choice.report, "writes one HTML page with tables and plots")->type_name("PATH");
+  app->add_flag("--curves", choice.curves, "also: the objective against steps and time; `--report` implies it");
   app->add_option("--variants", choice.variants, "of a program: NAME,NAME or `all`; else what stands in no variant")
       ->type_name("LIST");
   app->add_option("--seeds", choice.seeds, "of a program: trains with the seeds 1 to N; else with its own")

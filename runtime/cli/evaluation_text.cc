@@ -52,6 +52,18 @@ Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::stri
   json["solver"] = {
       {"methods", e.reference}, {"status", Json(e.statuses)}, {"iterations", spread(solved, e.iterations)}};
   json["seconds_per_instance"] = {{"model", times(predicted, e.model)}, {"solver", times(solved, e.solver)}};
+  if (!e.solver_curve.empty()) {
+    const auto point = [](const CurvePoint& p) {
+      return Json({{"steps", p.steps}, {"seconds", p.seconds}, {"objective", p.objective}});
+    };
+    const auto curve = [&](const Curve& c) {
+      Json list = Json::array();
+      for (const CurvePoint& p : c) list.push_back(point(p));
+      return list;
+    };
+    json["curves"] = {{"model", curve(e.model_curve)}, {"solver", curve(e.solver_curve)}};
+    json["solver_reaches"] = e.solver_reaches ? point(*e.solver_reaches) : Json();
+  }
   json["training_seconds"] = e.training_seconds;
   json["break_even"] = e.break_even ? Json(*e.break_even) : Json();
   json["reports"] = Json::object();
@@ -101,6 +113,13 @@ std::string EvaluationText(const Evaluation& e) {
       text += fmt::format("  {:<28}{:>12}{:>12}\n", "solver / model",
                           fmt::format("{:.4g}", e.solver.batch_1 / e.model.batch_1),
                           fmt::format("{:.4g}", e.solver.batch_n / e.model.batch_n));
+    }
+    if (e.solver_reaches) {
+      text += fmt::format("  the solver is as good as the model after {} steps: {}, {:.4g} times the model\n",
+                          e.solver_reaches->steps, TimeText(e.solver_reaches->seconds),
+                          e.solver_reaches->seconds / e.model.batch_n);
+    } else if (!e.solver_curve.empty()) {
+      text += "  the solver is nowhere as good as the model, on the mean\n";
     }
     if (e.break_even) {
       text += fmt::format("  training took {}: it has paid after {:.3g} solves\n", DurationText(e.training_seconds),

@@ -58,6 +58,24 @@ class Eval(Run):
         self.expect(OK, "eval", "box.amo", "--steps", "3", "-n", "5")
         self.assertGreater(os.stat(self.path("box.models/box.amoz")).st_mtime_ns, again)
 
+    def test_curves(self):
+        self.file("box.amo", VARIANTS.replace("subject to\n  cap: y <= 0.5\n", "solve zeros then adam(steps = 300)\n"))
+        call = ["eval", "box.amo", "-n", "20", "--threads", "1"]
+        polished = self.answer(*call, "--variants", "polished", "--curves")
+        model = polished["curves"]["model"]
+        self.assertEqual((model[0]["steps"], model[-1]["steps"]), (0, 4))
+        self.assertAlmostEqual(model[-1]["objective"], polished["objective"]["model"], places=6)
+        self.assertLess(model[-1]["objective"], model[0]["objective"])
+        self.assertIsNone(polished["solver_reaches"])  # these steps end at the minimum, which adam does not
+        bare = self.answer(*call, "--curves")
+        solver, own, reached = bare["curves"]["solver"], bare["objective"]["model"], bare["solver_reaches"]
+        self.assertEqual([p["steps"] for p in solver], [1, 2, 4, 8, 16, 32, 64, 128, 256, 300])
+        self.assertLessEqual(reached["objective"], own + 1e-12)
+        for point in solver:
+            if point["steps"] < reached["steps"]:
+                self.assertGreater(point["objective"], own)
+        self.assertNotIn("curves", self.answer(*call))
+
     def test_files_side_by_side(self):
         self.expect(OK, "train", "box.amo", "-o", "a.amoz")
         self.expect(OK, "train", "box.amo", "--variant", "cold", "-o", "b.amoz")
