@@ -66,6 +66,7 @@ class Emitter {
   std::int64_t WideLoop(int depth, unsigned width, int copies, std::int64_t begin, std::int64_t end, Values& acc,
                         const Wide& body);
   Values InCopies(const std::function<llvm::Value*(std::size_t)>& value);
+  llvm::Value* Across(Op op, llvm::Value* vector, unsigned width);
   unsigned WidthAlong(const Step& step, int depth, bool stored);
   std::optional<std::int64_t> StrideOf(std::int32_t e, int depth);
   std::optional<std::int64_t> FindStride(std::int32_t e, int depth);
@@ -73,6 +74,26 @@ class Emitter {
   bool GoesInVectors(std::int32_t e, int depth, bool gather);
   bool FindInVectors(std::int32_t e, int depth, bool gather);
   bool IsSlow(std::int32_t e);
+
+  // Matrix products in the form for one instance (codegen_block.cc).
+  struct Product {
+    int row_axis;                    // of Step::outer; the columns are its last
+    int row_depth, column_depth;
+    int rows;                        // of a block
+    unsigned width;                  // of vectors, along the columns or along the sum
+    bool along_sum;
+  };
+  struct Block {
+    llvm::Value *row, *column;       // where it begins
+    int rows, columns;               // columns in vectors, where these run along them
+    unsigned width;
+  };
+  std::optional<Product> FindProduct(const Step& step);
+  bool ReadsBeside(std::int32_t e, int depth);
+  void EmitProduct(const Step& step, const Product& product);
+  void EmitBlock(const Step& step, const Product& product, const Block& block);
+  void StoreSums(const Step& step, const Values& sums);
+  Values SumsInVectors(const Step& step, int outer, unsigned width);
   bool FindSlow(std::int32_t e);
 
   // Between rows in the caller's memory and tiles (codegen_tile.cc).

@@ -186,6 +186,10 @@ bool Emitter::EmitInVectors(const Step& step) {
   const int inner = outer + static_cast<int>(step.inner.size());
   const bool reduces = step.kind == StepKind::kReduce;
   if (reduces && Count(step.inner) == 0) return false;
+  if (const std::optional<Product> product = FindProduct(step)) {
+    EmitProduct(step, *product);
+    return true;
+  }
   const unsigned along_outputs = step.outer.empty() ? 1 : WidthAlong(step, outer, true);
   if (along_outputs > 1) {
     EmitAlongOutputs(step, outer, along_outputs);
@@ -242,6 +246,16 @@ void Emitter::EmitAlongOutputs(const Step& step, int depth, unsigned width) {
   });
 }
 
+// A vector's entries combined, halves with halves.
+Val* Emitter::Across(Op op, Val* vector, unsigned width) {
+  for (unsigned half = width / 2; half > 0; half /= 2) {
+    std::vector<int> upper(half), lower(half);
+    for (unsigned l = 0; l < half; ++l) lower[l] = static_cast<int>(l), upper[l] = static_cast<int>(l + half);
+    vector = Combine(op, Elem::kReal, b_.CreateShuffleVector(vector, lower), b_.CreateShuffleVector(vector, upper));
+  }
+  return b_.CreateExtractElement(vector, std::uint64_t{0});
+}
+
 // Every lane sums a part; the parts are combined in a fixed order.
 void Emitter::EmitAlongSum(const Step& step, int depth, unsigned width) {
   const Store& s = step.stores[0];
@@ -284,14 +298,7 @@ void Emitter::EmitAlongSum(const Step& step, int depth, unsigned width) {
             Combine(step.op, elem, acc[static_cast<std::size_t>(k)], acc[static_cast<std::size_t>(k + half)]);
       }
     }
-    Val* sum = acc[0];
-    for (unsigned half = width / 2; half > 0; half /= 2) {
-      std::vector<int> upper(half), lower(half);
-      for (unsigned l = 0; l < half; ++l) lower[l] = static_cast<int>(l), upper[l] = static_cast<int>(l + half);
-      sum = Combine(step.op, elem, b_.CreateShuffleVector(sum, lower), b_.CreateShuffleVector(sum, upper));
-    }
-    sum = b_.CreateExtractElement(sum, std::uint64_t{0});
-    StoreTo(s.buffer, Eval(s.index), Combine(step.op, elem, sum, acc.back()));
+    StoreTo(s.buffer, Eval(s.index), Combine(step.op, elem, Across(step.op, acc[0], width), acc.back()));
     return Values{};
   });
 }

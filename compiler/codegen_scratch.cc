@@ -30,10 +30,11 @@ void TouchLoads(const LoopProgram& p, std::int32_t e, std::int64_t step, std::ve
 }  // namespace
 
 int LanesForMany(const LoopProgram& p, Precision precision, int native_width) {
-  constexpr std::size_t kLargestTile = 1 << 19;  // bytes
+  constexpr std::size_t kLargestTile = 1 << 19, kLargestLoopTile = 1 << 22;  // bytes
   const auto loops = [](const Step& s) { return s.kind == StepKind::kFor; };
-  if (std::any_of(p.instance.begin(), p.instance.end(), loops)) return native_width;
-  return PlanScratch(p, precision, native_width).bytes <= kLargestTile ? native_width : 1;
+  const bool has_loops = std::any_of(p.instance.begin(), p.instance.end(), loops);
+  const std::size_t bytes = PlanScratch(p, precision, native_width).bytes;
+  return bytes <= (has_loops ? kLargestLoopTile : kLargestTile) ? native_width : 1;
 }
 
 ScratchPlan PlanScratch(const LoopProgram& p, Precision precision, int lanes) {

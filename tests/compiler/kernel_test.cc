@@ -129,6 +129,26 @@ TEST(Kernel, MatrixVector) {
   }
 }
 
+// Blocks of matrix products, with rows, columns and sums left over: vectors along the columns, and along the sum.
+TEST(Kernel, MatrixProducts) {
+  for (const std::int64_t rows : {4, 7, 18}) {
+    for (const std::int64_t columns : {1, 5, 37, 150}) {
+      for (const std::int64_t n : {9, 64, 83}) {
+        Builder b("product");
+        const Value x = b.Input("x", Role::kInstance, {Elem::kReal, {rows, n}});
+        const Value w = b.Input("w", Role::kShared, {Elem::kReal, {columns, n}});
+        const Value v = b.Input("v", Role::kInstance, {Elem::kReal, {n, columns}});
+        b.Output("along_sum", b.Dot(x, w, {0, 2}, {1, 2}, {0, 1}));
+        b.Output("along_columns", b.Dot(x, v, {0, 2}, {2, 1}, {0, 1}));
+        const Function f = b.Finish();
+        Check(f, Precision::kF64, 1, 1e-12);
+        Check(f, Precision::kF32, 1, 1e-4);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
 // Rows of every length pass through the tiles: whole blocks, masked ones and single entries.
 TEST(Kernel, RowsOfEveryLength) {
   for (std::int64_t n : {1, 2, 3, 4, 5, 8, 9, 10, 11, 15, 16, 17, 20, 21, 31, 32, 33, 40, 53}) {
