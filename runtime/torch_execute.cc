@@ -8,6 +8,8 @@
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"
@@ -51,7 +53,12 @@ void CheckInput(const Input& input, const at::Tensor& tensor, const Place& place
 at::Tensor Leaf(const Function&, const Node& n, const std::vector<at::Tensor>& inputs, const Place& place) {
   if (n.op == Op::kInput) return inputs[Z(n.attr[0])];
   if (n.op == Op::kIota) return at::arange(n.attr[0], n.attr[0] + n.type.shape[0], Options(Elem::kInt, place));
-  return at::full({}, n.number, Options(n.type.elem, place));
+  // A number past the range of single precision is infinite there; LibTorch refuses to say so.
+  const bool narrow = n.type.elem == Elem::kReal && place.real.dtype() == at::kFloat;
+  const double number = narrow && std::fabs(n.number) > std::numeric_limits<float>::max()
+                            ? std::copysign(std::numeric_limits<double>::infinity(), n.number)
+                            : n.number;
+  return at::full({}, number, Options(n.type.elem, place));
 }
 
 std::vector<at::Tensor> Run(const Function& f, const std::vector<at::Tensor>& inputs, const std::vector<bool>& varies,

@@ -485,6 +485,15 @@ TEST(TorchExecute, SinglePrecisionStaysSingle) {
   EXPECT_LT(narrow.to(at::kDouble).sub(wide).abs().max().item<double>(), 1e-5);
 }
 
+// 1e308 is how `logsumexp` asks whether a number is finite.
+TEST(TorchExecute, NumbersPastSinglePrecisionAreInfinite) {
+  const Function f = Parse("number 1e308 : real\nneg %6 : real\nadd %6 %7 : real\nnumber 1e308 : real");
+  std::vector<at::Tensor> inputs = ToTorch(f, Draw(f, 1, 9), 1);
+  EXPECT_EQ(TorchExecute(f, inputs)[0].item<double>(), 1e308);
+  for (at::Tensor& t : inputs) t = t.is_floating_point() ? t.to(at::kFloat) : t;
+  EXPECT_EQ(TorchExecute(f, inputs)[0].item<double>(), kInf);
+}
+
 TEST(TorchExecute, BroadcastCopiesNothing) {
   const Function f = Parse("broadcast %0 {-1,0,-1} : real[7,3,9]");
   const std::vector<at::Tensor> inputs = ToTorch(f, Draw(f, 5, 1), 5);
