@@ -140,13 +140,19 @@ at::Tensor Execute(const Function& f, const Node& n, const std::vector<Operand>&
 
 constexpr std::size_t kNever = 0, kAlways = static_cast<std::size_t>(-1);
 
+// What a node reads; a convolution reads the array, not its windows.
+std::vector<compiler::Value> Reads(const Node& n, const std::optional<Convolution>& convolution) {
+  if (convolution) return {convolution->x, convolution->kernel};
+  return n.args;
+}
+
 // The node that uses a value last; kAlways for outputs, kNever for what no output needs.
-std::vector<std::size_t> LastUses(const Function& f) {
+std::vector<std::size_t> LastUses(const Function& f, const std::vector<std::optional<Convolution>>& convolutions) {
   std::vector<std::size_t> last(f.nodes.size(), kNever);
   for (const compiler::Output& o : f.outputs) last[Z(o.value.index)] = kAlways;
   for (std::size_t i = f.nodes.size(); i-- > 0;) {
     if (last[i] == kNever) continue;
-    for (compiler::Value a : f.nodes[i].args) {
+    for (compiler::Value a : Reads(f.nodes[i], convolutions[i])) {
       if (last[Z(a.index)] == kNever) last[Z(a.index)] = i;
     }
   }
@@ -155,16 +161,20 @@ std::vector<std::size_t> LastUses(const Function& f) {
 
 std::vector<at::Tensor> Run(const Function& f, const std::vector<at::Tensor>& inputs, const std::vector<bool>& varies,
                             const Place& place) {
-  const std::vector<std::size_t> last = LastUses(f);
+  std::vector<std::optional<Convolution>> convolutions;
+  for (const Node& n : f.nodes) convolutions.push_back(FindConvolution(f, n, varies));
+  const std::vector<std::size_t> last = LastUses(f, convolutions);
   std::vector<at::Tensor> values(f.nodes.size());
   std::vector<Operand> in;
   for (std::size_t i = 0; i < f.nodes.size(); ++i) {
     if (last[i] == kNever) continue;
     const Node& n = f.nodes[i];
     in.clear();
-    for (compiler::Value a : n.args) in.push_back({values[Z(a.index)], varies[Z(a.index)]});
-    values[i] = Execute(f, n, in, inputs, place);
-    for (compiler::Value a : n.args) {
+    const std::vector<compiler::Value> reads = Reads(n, convolutions[i]);
+    for (compiler::Value a : reads) in.push_back({values[Z(a.index)], varies[Z(a.index)]});
+    values[i] = convolutions[i] ? ExecuteConvolution(n, convolutions[i]->windows, in[0], in[1], place)
+                                : Execute(f, n, in, inputs, place);
+    for (compiler::Value a : reads) {
       if (last[Z(a.index)] == i) values[Z(a.index)].reset();
     }
   }

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "compiler/ir.h"
@@ -41,6 +42,15 @@ at::Tensor ExecuteGather(const Node& node, const Operand& x, const Operand& inde
 at::Tensor ExecuteScatter(const Node& node, const Operand& index, const Operand& g, const Place& place);
 at::Tensor ExecuteSolve(const Node& node, const Operand& a, const Operand& b, const Place& place);
 at::Tensor ExecuteEigen(const Operand& a);
+
+// A contraction that is a convolution (torch_convolution.cc): of which value, with which kernel.
+struct Convolution {
+  compiler::Value x, kernel;
+  compiler::Windows windows;
+};
+std::optional<Convolution> FindConvolution(const Function& function, const Node& node, const std::vector<bool>& varies);
+at::Tensor ExecuteConvolution(const Node& node, const compiler::Windows& windows, const Operand& x,
+                              const Operand& kernel, const Place& place);
 
 // The sizes of a value with this IR shape.
 std::vector<std::int64_t> Sizes(bool varies, const compiler::Shape& shape, const Place& place);

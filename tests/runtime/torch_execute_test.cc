@@ -166,6 +166,16 @@ const Case kCases[] = {
     {"unfold %4 {2,2,2,0} : real[2,2,2,1,2]\nsin %6 : real[2,2,2,1,2]\nfold %7 {2,2,2,0,3,4} : real[2,3,4]"},
     {"unfold %1 {2,2,2,1} : real[2,2,2,3]\nsin %6 : real[2,2,2,3]\nfold %7 {2,2,2,1,3,4} : real[3,4]"},
     {"unfold %4 {4,1,1,0} : real[2,4,1,0,4]", false},
+    // Convolutions, the kernel on either side, and one for each instance; and windows that something else reads too.
+    {"unfold %4 {2,1,1,0} : real[2,2,1,2,4]\nreshape %1 : real[3,2,2,1]\n"
+     "dot %6 %7 {0,1,2,3,4,5,0,1,2,5,3,4} : real[3,2,4]\nsin %8 : real[3,2,4]"},
+    {"unfold %4 {2,1,2,1} : real[2,2,1,2,3]\nreshape %1 : real[3,2,2,1]\n"
+     "dot %7 %6 {5,0,1,2,0,1,2,3,4,5,3,4} : real[3,2,3]\nsin %8 : real[3,2,3]"},
+    {"unfold %4 {2,2,1,0} : real[2,2,2,2,3]\nreshape %4 : real[3,2,2,2]\n"
+     "dot %6 %7 {0,1,2,3,4,5,0,1,2,5,3,4} : real[3,2,3]\nsin %8 : real[3,2,3]"},
+    {"unfold %4 {2,1,1,0} : real[2,2,1,2,4]\nreshape %1 : real[3,2,2,1]\n"
+     "dot %6 %7 {0,1,2,3,4,5,0,1,2,5,3,4} : real[3,2,4]\nreduce_sum %6 {0,1,2} : real[2,4]\n"
+     "dot %8 %9 {0,1,2,1,2,0} : real[3]"},
     {"iota {4} : int[3]\nreal %6 : real[3]\nmul %7 %0 : real[3]"},
     {"scan %0 %1 {3,1,1,1,0,0} : real[15]\nfunction s\n%0 = input z : instance real[3]\n%1 = input row : instance "
      "real[4]\n"
