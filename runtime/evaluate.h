@@ -29,7 +29,7 @@ struct Timing {                // seconds per instance, warm: compiled and run b
 struct Evaluation {
   std::int64_t instances = 0, threads = 1;
   std::optional<Spread> gap;            // f(ŷ) - f(y*), by instance
-  double model_objective = 0, reference_objective = 0;
+  double model_objective = NAN, reference_objective = NAN;  // NaN where there is none
   double start_gap = 0;                 // the mean gap of the solver's start: what a gap is measured against
   Spread model_residual, reference_residual;
   std::map<std::string, Spread> model_violations, reference_violations;

@@ -14,7 +14,9 @@ using compiler::Op;
 
 // Windows [c, kh, kw, oh, ow] of each instance times a kernel [o, c, kh, kw], summed over c, kh and kw.
 std::optional<Convolution> FindConvolution(const Function& f, const Node& n, const std::vector<bool>& varies) {
-  if (n.op != Op::kDot) return std::nullopt;
+  // Asked of every node at every call: most are answered here.
+  const auto unfolds = [&](compiler::Value v) { return f.node(v).op == Op::kUnfold; };
+  if (n.op != Op::kDot || std::none_of(n.args.begin(), n.args.end(), unfolds)) return std::nullopt;
   const compiler::DotLabels labels = compiler::LabelsOf(f, n);
   for (const std::size_t side : {std::size_t{0}, std::size_t{1}}) {
     const compiler::Value windows = n.args[side], kernel = n.args[1 - side];

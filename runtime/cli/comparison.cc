@@ -47,7 +47,7 @@ std::vector<Number> NumbersOf(const Evaluation& e) {
   std::vector<Number> numbers;
   for (const auto& [name, value] : e.reports)
     if (value.dim() == 0) numbers.push_back({name, false, value.item<double>()});
-  if (e.model_objective != 0) numbers.push_back({"objective", false, e.model_objective});
+  if (!std::isnan(e.model_objective)) numbers.push_back({"objective", false, e.model_objective});
   if (e.gap) {
     numbers.push_back({"gap, mean", false, e.gap->mean});
     numbers.push_back({"gap, 95 %", false, e.gap->p95});

@@ -64,9 +64,12 @@ int FindWanted(const EvalChoice& choice, const RunChoice& run, const CLI::App& a
   if (choice.variants.empty()) chosen = {base};
   else if (choice.variants == "all") chosen = names;
   else chosen = CLI::detail::split(choice.variants, ',');
-  const std::string folder =
-      choice.folder.empty() ? stem + ".models" : choice.folder;
-  for (const std::string& name : chosen) {
+  const std::string folder = choice.folder.empty() ? stem + ".models" : choice.folder;
+  for (std::size_t k = 0; k < chosen.size(); ++k) {
+    const std::string& name = chosen[k];
+    if (std::find(chosen.begin(), chosen.begin() + static_cast<std::ptrdiff_t>(k), name) !=
+        chosen.begin() + static_cast<std::ptrdiff_t>(k))
+      continue;  // named twice
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       std::string known;
       for (const std::string& n : names) known += (known.empty() ? "`" : ", `") + n + "`";
@@ -75,8 +78,8 @@ int FindWanted(const EvalChoice& choice, const RunChoice& run, const CLI::App& a
     const std::string path = folder + "/" + name;
     const std::string variant = name == base ? "" : name;
     if (!choice.seeds) wanted.push_back({variant, std::nullopt, path + ".amoz"});
-    for (std::int64_t k = 1; k <= choice.seeds.value_or(0); ++k)
-      wanted.push_back({variant, k, fmt::format("{}-{}.amoz", path, k)});
+    for (std::int64_t seed = 1; seed <= choice.seeds.value_or(0); ++seed)
+      wanted.push_back({variant, seed, fmt::format("{}-{}.amoz", path, seed)});
   }
   std::error_code failed;
   std::filesystem::create_directories(folder, failed);
@@ -99,6 +102,17 @@ int TrainWanted(const EvalChoice& choice, const RunChoice& run, const std::vecto
     if (code == kStopped || (code != kOk && run.json)) return code;
   }
   return worst;
+}
+
+// Models of one variant are runs of one thing where only their seeds differ; else each is called by its file.
+void NameApart(std::vector<Evaluated>& all) {
+  const auto alike = [](const Evaluated& a, const Evaluated& b) {
+    return a.variant == b.variant && (a.seed == b.seed || a.steps != b.steps);
+  };
+  bool clash = false;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    for (std::size_t k = 0; k < i; ++k) clash = clash || alike(all[i], all[k]);
+  if (clash) for (Evaluated& e : all) e.variant = e.model;
 }
 
 struct Opening {
@@ -201,6 +215,7 @@ int RunEval(const Arguments& arguments) {
     if (!e.ok()) return Fail(run, e.message(), kFiles);
     all.push_back(std::move(*e));
   }
+  if (!program) NameApart(all);
   if (!choice.report.empty()) {
     const std::string page = ReportPage(opening.problem, opening.doc, all);
     const Result<Done> written = WriteFile(choice.report, std::as_bytes(std::span(page)));

@@ -73,6 +73,13 @@ std::string WhyOther(const Model& old, const Model& now, const std::string& dige
   return "";
 }
 
+// From here on Ctrl-C ends the process again: a caller may go on with other work.
+void ReleaseStops() {
+  for (const int signal : kStopSignals) {
+    if (std::signal(signal, SIG_DFL) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
+}
+
 Json TrainJson(const Model& model, const TrainSummary& t, const std::string& out, int code, const std::string& error) {
   Json json = FrontJson(model.choice, *model.opened, code);
   json["error"] = error;
@@ -150,8 +157,8 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
         error = t.message;
         break;
       }
-      error = fmt::format("stopped at step {} of {}; `{}` holds the run, `--resume` goes on", t.state.step,
-                          settings->steps, choice.CheckpointPath());
+      error = fmt::format("stopped at step {} of {}; `{}` holds the run, {} goes on", t.state.step, settings->steps,
+                          choice.CheckpointPath(), choice.if_missing ? "the same call" : "`--resume`");
       break;
     case TrainStatus::kDiverged: {
       code = kDiverged, error = t.message;
@@ -166,6 +173,7 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
       code = kFiles, error = t.message;
       break;
   }
+  ReleaseStops();
   if (choice.if_missing && code == kOk) return code;
   if (run.json) {
     Print(ToText(TrainJson(model, t, choice.out, code, error)));

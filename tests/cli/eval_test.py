@@ -44,7 +44,7 @@ class Eval(Run):
         self.assertAlmostEqual(gap["box"]["half_width"], 4.303 * deviation / 3 ** 0.5, places=12)
 
     def test_models_are_kept(self):
-        text = self.expect(OK, "eval", "box.amo", "--variants", "cold,box", "-n", "5").stdout
+        text = self.expect(OK, "eval", "box.amo", "--variants", "cold,box,cold", "-n", "5").stdout
         self.assertRegex(text, r"(?m)^ +cold +box$")
         self.assertEqual(sorted(os.listdir(self.path("box.models"))), ["box.amoz", "cold.amoz"])
         made = os.stat(self.path("box.models/box.amoz")).st_mtime_ns
@@ -81,6 +81,11 @@ class Eval(Run):
         self.expect(OK, "train", "box.amo", "--variant", "cold", "-o", "b.amoz")
         text = self.expect(OK, "eval", "a.amoz", "b.amoz", "-n", "5").stdout
         self.assertRegex(text, r"(?m)^ +box +cold$")
+        self.assertNotIn("±", text)
+        # One variant with one seed, trained for longer: no second run of the same.
+        self.expect(OK, "train", "box.amo", "--steps", "5", "-o", "c.amoz")
+        text = self.expect(OK, "eval", "a.amoz", "c.amoz", "-n", "5").stdout
+        self.assertRegex(text, r"(?m)^ +a\.amoz +c\.amoz$")
         self.assertNotIn("±", text)
 
     def test_wrong_use(self):
