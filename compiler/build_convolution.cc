@@ -6,6 +6,28 @@
 
 namespace amo::compiler {
 
+namespace {
+
+// Up to so many multiplications a convolution along one axis is a matrix product with the shifts of its input, which
+// kernels run; above, the windows go to LibTorch's convolution.
+constexpr std::int64_t kShifted = 1 << 16;
+
+}  // namespace
+
+// x [c, l] → [count, c, length]: entry [s, c, i] is x[c, s + i].
+Term Scope::Shifts(const Term& x, std::int64_t count, std::int64_t length, lang::Span at) {
+  const std::int64_t channels = Own(x)[0];
+  std::vector<Term> shifts;
+  for (std::int64_t s = 0; s < count; ++s) {
+    std::vector<std::int64_t> starts(x.axes.size() + 2);
+    starts.back() = s;
+    Shape part = b.shape(x.value);
+    part.back() = length;
+    shifts.push_back(Reshaped({b.Slice(x.value, starts, part), x.axes, false, -1, 0}, {1, channels, length}));
+  }
+  return Concat(std::move(shifts), 0, at);
+}
+
 // x [c, h, w] and kernel [o, c, kh, kw] → [o, oh, ow]; x [c, l] and kernel [o, c, k] → [o, ol].
 Term Scope::Convolved(const Term& x0, const Term& kernel0, std::int64_t stride, std::int64_t pad, lang::Span at) {
   const Shape own = Own(x0), k = Own(kernel0);
@@ -19,12 +41,15 @@ Term Scope::Convolved(const Term& x0, const Term& kernel0, std::int64_t stride, 
   Term x = Real(x0), kernel = Real(kernel0);
   Windows windows{flat ? 1 : k[2], k.back(), stride, pad};
   if (flat) {  // one row; it is padded along its length only
-    x = Reshaped(x, {own[0], 1, own[1]});
-    std::vector<std::int64_t> starts(x.axes.size() + 3);
+    std::vector<std::int64_t> starts(x.axes.size() + 2);
     Shape wide = b.shape(x.value);
     starts.back() = pad;
     wide.back() += 2 * pad;
     x = {b.Pad(x.value, starts, wide), x.axes, false, -1, 0};
+    if (const std::int64_t length = wide.back() - k[2] + 1;
+        stride == 1 && length > 0 && k[0] * k[1] * k[2] * length <= kShifted)
+      return Contract(Shifts(x, k[2], length, at), kernel, {0, 1, 2}, {3, 1, 0}, {3, 2});
+    x = Reshaped(x, {own[0], 1, wide.back()});
     kernel = Reshaped(kernel, {k[0], k[1], 1, k[2]});
     windows.pad = 0;
   }

@@ -91,6 +91,7 @@ class Scope {
   // conv1d, conv2d, maxpool (build_convolution.cc)
   std::optional<Term> ConvolutionBuiltin(const std::string& name, const lang::Call& call, const lang::Expr& e);
   Term Convolved(const Term& x, const Term& kernel, std::int64_t stride, std::int64_t pad, lang::Span at);
+  Term Shifts(const Term& x, std::int64_t count, std::int64_t length, lang::Span at);
   Term Deconvolved(const Term& x, const Term& kernel, std::int64_t stride, std::int64_t pad, lang::Span at);
   Term MaxPooled(const Term& x, std::int64_t size, std::int64_t stride, lang::Span at);
   // `axes`: the loops over which each element is a draw of its own.

@@ -67,6 +67,11 @@ class Stepper {
     if (r.passage == Passage::kImplicit) Attach(r, seen);
     return seen;
   }
+  // What the model answers: where the file's own steps went off the constraints, the nearest point that keeps them.
+  Values Answer(Values seen) const {
+    if (inside_ > 0 && Wanders(stages_.refinements[stage_])) Keep(seen);
+    return seen;
+  }
   const Values& bare() const { return bare_; }
 
   // Several steps at once where nobody looks in between: methods need not run again for each.
@@ -90,6 +95,12 @@ class Stepper {
 
   bool HasLatents() const { return !stages_.latents.empty(); }
 
+  // The file's own iteration is run as written beside constraints that need a projection onto all rows at once: an
+  // algorithm's iterates may fail them (ADMM's do). Its answer is projected.
+  bool Wanders(const Refinement& r) const {
+    return r.name == "iterate" && !HasLatents() && !p_.program.projected.empty();
+  }
+
   // The variables that the model predicts, from the latents where it searches over those.
   void Predict(Values& now) const {
     const Values y = Evaluate(p_, *stages_.predict, HasLatents() ? All(now) : values_);
@@ -111,7 +122,7 @@ class Stepper {
   }
 
   void Enter(std::size_t stage) {
-    now_ = Seen();
+    now_ = Answer(Seen());
     stage_ = stage, inside_ = 0;
     const Refinement& r = stages_.refinements[stage];
     entered_ = now_;
@@ -135,7 +146,7 @@ class Stepper {
     if (HasLatents()) {
       Predict(now_);
       Keep(now_);
-    } else if (r.name == "iterate" || !p_.program.projected.empty()) {
+    } else if (!Wanders(r) && (r.name == "iterate" || !p_.program.projected.empty())) {
       ProjectVariables(p_, values_, batch_, now_);
     }
     if (r.name == "iterate") Settle(OptionsOfStage(r).tolerance, before);
@@ -199,7 +210,7 @@ class Stepper {
       split(y, all);
       Values next = Evaluate(p_, *r.map, all);
       for (const compiler::Named& n : moved) next[n.name] = AlongBatch(next.at(n.name), n.type.shape, batch_);
-      if (!HasLatents()) ProjectVariables(p_, values_, batch_, next);
+      if (!HasLatents() && !Wanders(r)) ProjectVariables(p_, values_, batch_, next);
       return join(next);
     };
     ImplicitOptions options;
@@ -252,7 +263,7 @@ ModelRun RunModel(const Problem& problem, const Values& values, std::int64_t bat
     });
     const bool ends = options.answer && step == planned;
     const Values seen = looks || ends ? stepper.Seen() : Values{};
-    if (ends) run.answer = seen;
+    if (ends) run.answer = stepper.Answer(seen);
     Values all;
     for (const compiler::Trace* t : options.traces) {
       if (step < t->first || step >= t->first + t->count) continue;

@@ -33,6 +33,14 @@ bool Reads(const compiler::Function& f, const std::string& prefix) {
                      [&](const compiler::Input& in) { return in.name.starts_with(prefix); });
 }
 
+// Whether a lower value means a better model: what `stop` holds still moves with training, so that a loss with it (one
+// side of a game, as in a minimax problem) may fall or rise on the way to the solution.
+bool Measures(const Task& t) {
+  const auto& nodes = t.loss->value.nodes;
+  return std::none_of(nodes.begin(), nodes.end(),
+                      [](const compiler::Node& n) { return n.op == compiler::Op::kStop; });
+}
+
 class Trainer {
  public:
   Trainer(const Problem& problem, const TrainOptions& options) : p_(problem), o_(options) {
@@ -50,6 +58,7 @@ class Trainer {
       s_.best = INFINITY;
     }
     tasks_ = TasksOf(p_.program, s_.learned, o_.settings);
+    measured_ = std::all_of(tasks_.begin(), tasks_.end(), Measures);
     for (const Task& t : tasks_) {
       for (const std::string& name : t.moves) {
         if (s_.moments.count("m/" + name)) continue;
@@ -222,7 +231,7 @@ class Trainer {
                                        : LossesOf(p_, all, validation_, learned, o_.penalty, nullptr))
       value += l.plain.item<double>();
     ++s_.stale;
-    if (value < s_.best || s_.history.empty()) {
+    if (!measured_ || value < s_.best || s_.history.empty()) {
       s_.best = std::isfinite(value) ? value : INFINITY, s_.stale = 0;
       for (const auto& [name, t] : s_.learned) s_.best_learned[name] = t.detach().clone();
     }
@@ -260,6 +269,7 @@ class Trainer {
   TrainState s_;
   Values initial_;
   std::vector<Task> tasks_;
+  bool measured_ = true;  // else the model is that of the last look, not of the best
   std::map<std::vector<const Task*>, std::unique_ptr<ComposedLosses>> composed_;
   Batch validation_{}, pool_{};
   at::Generator draws_;

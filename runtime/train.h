@@ -41,12 +41,12 @@ struct Look {  // one look at the validation draws
 struct TrainState {
   std::int64_t step = 0;
   double seconds = 0;              // spent so far
-  double best = 0;                 // the best validation value
+  double best = 0;                 // the best validation value; the last where a loss holds `stop`
   std::int64_t stale = 0;          // looks since then
   double loss_sum = 0;             // since the last look, with its count
   std::int64_t loss_count = 0;
   std::vector<Look> history;
-  Values learned, best_learned;    // now, and at the best look
+  Values learned, best_learned;    // now, and at the look that `best` is of
   Values moments;                  // of Adam: "m/NAME", "v/NAME"
   Values generators;               // states of the random numbers
 };

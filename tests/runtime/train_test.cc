@@ -112,6 +112,25 @@ loss model: objective
   EXPECT_NEAR(t.state.best_learned.at("trained").item<double>(), 1500, 0);
 }
 
+// One side of a game: the dual of transport from N(0, 1) to N(0, 9), whose potential is 3 x^2 / 2. Its loss is 0 at the
+// solution and below 0 before it, so that the last weights are the model, and not those of the least loss.
+TEST(Train, ALossThatHoldsStopDoesNotJudge) {
+  const Problem p = MakeProblem(R"(
+hidden a : real ~ normal(0, 1)
+context y : real ~ normal(0, 3)
+parameter la : real = 0
+function pot(x : real) -> real = exp(la) * x^2 / 2
+variable x : real
+minimize pot(x) - x * y
+model x = y / exp(la)
+loss la: pot(a) - pot(stop(x))
+)");
+  const TrainSummary t = Learn(p, 1500, 64, 1e-2, 1);
+  ASSERT_EQ(t.status, TrainStatus::kDone);
+  EXPECT_NEAR(std::exp(t.state.best_learned.at("la").item<double>()), 3, 0.5);
+  EXPECT_LT(t.state.history.front().validation, t.state.best);
+}
+
 // A random in the objective: the minimizer of E (y - x - e)^2 is x.
 TEST(Train, RandomsAreDrawnAnew) {
   const Problem p = MakeProblem(R"(
