@@ -8,11 +8,6 @@ namespace amo::runtime {
 
 namespace {
 
-bool HasWeights(const compiler::Function& function) {
-  return std::any_of(function.inputs.begin(), function.inputs.end(),
-                     [](const compiler::Input& in) { return in.name.starts_with("weight/"); });
-}
-
 // The product of a kernel gives the derivative by what is shared for each instance: more than this is left to LibTorch,
 // where it is one matrix product.
 constexpr std::int64_t kMostShared = 1 << 13;
@@ -33,7 +28,7 @@ const TensorKernel* FunctionKernels::Find(const compiler::Function& function) {
   const auto known = kernels_.find(function.name);
   if (known != kernels_.end()) return known->second.get();
   std::unique_ptr<TensorKernel>& kernel = kernels_[function.name];
-  if (!HasWeights(function) && compiler::Uncompilable(function).empty()) {
+  if (!compiler::MultipliesWeights(function) && compiler::Uncompilable(function).empty()) {
     const compiler::KernelOptions options{.precision = precision_, .cache_folder = compiler::KernelCacheFolder()};
     kernel = std::make_unique<TensorKernel>(function, options);
   }
@@ -47,11 +42,18 @@ const KernelGradient* FunctionKernels::FindGradient(const compiler::Function& fu
   const auto known = gradients_.find(key);
   if (known != gradients_.end()) return known->second.get();
   std::unique_ptr<KernelGradient>& gradient = gradients_[key];
-  if (!HasWeights(function) && !HasLargeShared(function, wrt) && KernelGradient::Compilable(function, wrt)) {
+  if (!compiler::MultipliesWeights(function) && !HasLargeShared(function, wrt) && KernelGradient::Compilable(function, wrt)) {
     const compiler::KernelOptions options{.precision = precision_, .cache_folder = compiler::KernelCacheFolder()};
     gradient = std::make_unique<KernelGradient>(function, wrt, options);
   }
   return gradient.get();
+}
+
+const std::vector<compiler::Part>& FunctionKernels::FindParts(const compiler::Function& function) {
+  const std::lock_guard lock(mutex_);
+  const auto [it, fresh] = parts_.try_emplace(function.name);
+  if (fresh) it->second = compiler::Partition(function);
+  return it->second;
 }
 
 }  // namespace amo::runtime

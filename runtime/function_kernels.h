@@ -10,6 +10,7 @@
 
 #include "compiler/ir.h"
 #include "compiler/kernel.h"
+#include "compiler/partition.h"
 #include "runtime/kernel_gradient.h"
 #include "runtime/tensor_kernel.h"
 
@@ -21,17 +22,21 @@ class FunctionKernels {
  public:
   explicit FunctionKernels(compiler::Precision precision) : precision_(precision) {}
 
-  // Null where the function cannot be compiled, or has weights: LibTorch's matrix products are the better ones there.
+  // Null where the function cannot be compiled, or multiplies weights of a network.
   const TensorKernel* Find(const compiler::Function& function);
 
   // The same under autograd, with derivatives by the inputs `wrt`.
   const KernelGradient* FindGradient(const compiler::Function& function, const std::vector<int>& wrt);
+
+  // The parts of a function that has no kernel as a whole; empty where LibTorch runs all of it.
+  const std::vector<compiler::Part>& FindParts(const compiler::Function& function);
 
  private:
   compiler::Precision precision_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<TensorKernel>> kernels_;
   std::map<std::string, std::unique_ptr<KernelGradient>> gradients_;
+  std::map<std::string, std::vector<compiler::Part>> parts_;
 };
 
 }  // namespace amo::runtime

@@ -69,6 +69,7 @@ struct Apply : torch::autograd::Function<Apply> {
     std::vector<at::Tensor> d = further ? TorchExecute(s.product, inputs) : s.backward(inputs);
     variable_list result(1 + n);
     for (std::size_t k = 0; k < s.wrt.size(); ++k) {
+      if (!context->needs_input_grad(static_cast<std::size_t>(s.wrt[k]))) continue;
       const compiler::Input& in = s.function.inputs[static_cast<std::size_t>(s.wrt[k])];
       const bool by_instance = d[k].dim() > static_cast<std::int64_t>(in.type.shape.size());
       at::Tensor& received = result[1 + static_cast<std::size_t>(s.wrt[k])];

@@ -3,12 +3,14 @@
 #include "runtime/losses.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -174,6 +176,7 @@ void Evolve(const Problem& p, const Task& t, const Batch& batch, const Values& l
   value = at(learned);
   gradient.clear();
   for (const std::string& name : t.moves) gradient.push_back(at::zeros_like(learned.at(name)));
+  std::int64_t pairs = 0;
   for (std::int64_t pair = 0; pair < t.loss->samples / 2; ++pair) {
     Values up = learned, down = learned;
     std::vector<at::Tensor> points;
@@ -183,9 +186,12 @@ void Evolve(const Problem& p, const Task& t, const Batch& batch, const Values& l
       up[name] = now + t.loss->sigma * points.back(), down[name] = now - t.loss->sigma * points.back();
     }
     const double along = (at(up).training - at(down).training).item<double>();
-    for (std::size_t k = 0; k < points.size(); ++k)
-      gradient[k].add_(points[k], along / (static_cast<double>(t.loss->samples) * t.loss->sigma));
+    if (!std::isfinite(along)) continue;  // a point where the run blows up tells no slope
+    ++pairs;
+    for (std::size_t k = 0; k < points.size(); ++k) gradient[k].add_(points[k], along / (2 * t.loss->sigma));
   }
+  if (pairs == 0) value.plain = value.training = at::full_like(value.plain, NAN);  // nothing to go by
+  else for (at::Tensor& g : gradient) g.div_(static_cast<double>(pairs));
 }
 
 }  // namespace

@@ -111,6 +111,20 @@ void AddKernels(Problem& p) {
 
 }  // namespace
 
+namespace {
+
+Values EvaluateParts(const Problem& problem, const compiler::Function& function, const std::vector<compiler::Part>& parts,
+                     const std::vector<at::Tensor>& inputs) {
+  Values read, result;  // an output may have the name of an input
+  for (std::size_t k = 0; k < inputs.size(); ++k) read[function.inputs[k].name] = inputs[k];
+  for (const compiler::Part& part : parts)
+    for (auto& [name, t] : Evaluate(problem, part.function, read))
+      (function.FindOutput(name) < 0 ? read : result)[name] = t;
+  return result;
+}
+
+}  // namespace
+
 Values Evaluate(const Problem& problem, const compiler::Function& function, const Values& values) {
   const std::vector<at::Tensor> inputs = InputsOf(problem, function, values);
   const bool recorded =
@@ -123,6 +137,10 @@ Values Evaluate(const Problem& problem, const compiler::Function& function, cons
       return Named(function, (*kernel)(inputs));
   } else if (problem.kernels) {
     if (const TensorKernel* kernel = problem.kernels->Find(function)) return Named(function, (*kernel)(inputs));
+  }
+  if (problem.kernels) {
+    const std::vector<compiler::Part>& parts = problem.kernels->FindParts(function);
+    if (!parts.empty()) return EvaluateParts(problem, function, parts, inputs);
   }
   return Named(function, TorchExecute(function, inputs));
 }

@@ -55,6 +55,8 @@ compiler::Tables Types() {
   return {{"case9.npz", PowerCase(9, 3)},
           {"case57.npz", PowerCase(57, 7)},
           {"mnist", {{"image", {Elem::kReal, {784}}}, {"label", {Elem::kInt, {}}}}},
+          {"families.npz",
+           {{"query", {Elem::kInt, {20}}}, {"msa", {Elem::kInt, {1000, 20}}}, {"held", {Elem::kInt, {200, 20}}}}},
           {"dc3_x.npy", {{"x", {Elem::kReal, {50}}}}},
           {"dc3_qp.npz",
            {{"q", {Elem::kReal, {}}},

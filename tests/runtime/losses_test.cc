@@ -83,6 +83,18 @@ TEST(Losses, EvolutionTrainsACount) {
   EXPECT_LT(t.state.best, 6);
 }
 
+// Beyond 1 the loss is no number: the pairs that tell lead away from there.
+TEST(Losses, EvolutionGoesOnBesideWhatBlowsUp) {
+  const Problem p = MakeProblem(
+      "context c : real ~ uniform(0.5, 1)\nvariable y : real\nparameter a : real = 0.98\nminimize (y - c)^2\n"
+      "model y = a\nloss a^2 + 0 * sqrt(1 - y) by evolution(sigma = 0.02, samples = 8)\n");
+  TrainOptions o;
+  o.settings.steps = 200, o.settings.batch = 4, o.settings.rate = 0.02, o.looks = 10;
+  const TrainSummary t = Train(p, o);
+  ASSERT_EQ(t.status, TrainStatus::kDone) << t.message;
+  EXPECT_LT(t.state.best, 0.01);
+}
+
 TEST(Losses, UpdatesAreGradientStepsPerStep) {
   const auto learn = [](const std::string& more, std::int64_t steps) {
     const Problem p = MakeProblem("parameter w : real = 0\nloss (w - 3)^2\ntrain rate = 0.1" + more + "\n");

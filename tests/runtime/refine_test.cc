@@ -295,6 +295,21 @@ TEST(Refine, LatentsAreSearchedInTheirSet) {
   EXPECT_LT(Far(Answer(r).select(1, 1), z0 - z1), 1e-10);
 }
 
+// Iterates of the file's own algorithm may fail linear constraints; its answer is the nearest point that keeps them.
+TEST(Refine, OwnStepsGoTheirWay) {
+  const Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y - c)\n"
+                       "subject to\n  total: sum(y) == 1\nupdate y = y + c\nloss objective\n"
+                       "model zeros then iterate(steps = 3)\nreport way = expect(sum(y(step = 2)))\n");
+  const at::Tensor c = r.values.at("c"), start = at::full({2}, 0.5, c.options());
+  const at::Tensor y = start + 3 * c;
+  EXPECT_LT(Far(Answer(r), y + (1 - y.sum(1, true)) / 2), 1e-12);
+  RunOptions o;
+  for (const compiler::Trace& t : r.problem.program.traces) o.traces.push_back(&t);
+  ASSERT_EQ(o.traces.size(), 1u);
+  const at::Tensor way = RunModel(r.problem, r.values, kBatch, o).traces.at(o.traces[0]->input);
+  EXPECT_LT(Far(way, start + 2 * c), 1e-12);
+}
+
 // The file's own iteration, with a table entry for each step, whose last row is kept past the end.
 TEST(Refine, UpdatesReadTheStep) {
   const auto run = [](int steps) {
