@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Levels of a function: kernels and LibTorch take turns, and each node runs in the first turn of its kind that has all
-// that it reads.
+// Pieces of functions. In Partition kernels and LibTorch take turns, and each node runs in the first turn of its kind
+// that has all that it reads.
 #include "compiler/partition.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
-#include <optional>
-#include <set>
-#include <string>
 #include <tuple>
 
 #include "compiler/kernel.h"
@@ -40,6 +38,45 @@ std::vector<bool> Weights(const Function& f, const std::vector<bool>& varies) {
 bool Multiplies(const Node& n, const std::vector<bool>& weights) {
   return (n.op == Op::kDot || n.body) &&
          std::any_of(n.args.begin(), n.args.end(), [&](Value a) { return weights[Z(a.index)]; });
+}
+
+// A function of the values `outputs` of another. Values for which `given` has a name are inputs of it.
+Function Carve(const Function& f, const std::string& name, const std::vector<Output>& outputs,
+               const std::vector<bool>& varies, const std::function<std::string(std::int32_t)>& given) {
+  Builder b(name);
+  std::vector<std::optional<Value>> made(f.nodes.size());
+  const auto make = [&](const auto& self, std::int32_t i) -> Value {
+    if (made[Z(i)]) return *made[Z(i)];
+    const Node& n = f.nodes[Z(i)];
+    b.At(n.span);
+    if (const std::string input = given(i); !input.empty())
+      return *(made[Z(i)] = b.Input(input, varies[Z(i)] ? Role::kInstance : Role::kShared, n.type));
+    if (n.op == Op::kInput) {
+      const auto in = std::find_if(f.inputs.begin(), f.inputs.end(),
+                                   [&](const Input& x) { return x.value.index == i; });
+      return *(made[Z(i)] = b.Input(in->name, in->role, in->type));
+    }
+    std::vector<Value> args;
+    for (Value a : n.args) args.push_back(self(self, a.index));
+    b.At(n.span);
+    return *(made[Z(i)] = b.Copy(n, std::move(args)));
+  };
+  for (const Output& o : outputs) b.Output(o.name, make(make, o.value.index));
+  return b.Finish();
+}
+
+constexpr std::int64_t kDear = 4096;  // products that are worth a call of their own
+
+bool IsDear(const Function& f, const Node& n) {
+  if (n.body || ClassOf(n.op) == OpClass::kMatrix) return true;
+  if (n.op != Op::kDot) return false;
+  const DotLabels labels = LabelsOf(f, n);
+  std::map<std::int64_t, std::int64_t> sizes;
+  for (std::size_t k = 0; k < labels.a.size(); ++k) sizes[labels.a[k]] = f.type(n.args[0]).shape[k];
+  for (std::size_t k = 0; k < labels.b.size(); ++k) sizes[labels.b[k]] = f.type(n.args[1]).shape[k];
+  std::int64_t products = 1;
+  for (const auto& [label, size] : sizes) products *= size;
+  return products >= kDear;
 }
 
 class Partitioner {
@@ -130,34 +167,17 @@ class Partitioner {
   }
 
   Part Build(const Place& p, std::size_t number) const {
-    Builder b(fmt::format("{}/{}", f_.name, number));
-    std::vector<std::optional<Value>> made(f_.nodes.size());
-    const auto make = [&](const auto& self, std::int32_t i) -> Value {
-      if (made[Z(i)]) return *made[Z(i)];
-      const Node& n = f_.nodes[Z(i)];
-      b.At(n.span);
-      if (!repeated_[Z(i)] && !(place_[Z(i)] == p)) {
-        const Role role = place_[Z(i)].varies ? Role::kInstance : Role::kShared;
-        return *(made[Z(i)] = b.Input(Passed(i), role, n.type));
-      }
-      if (n.op == Op::kInput) {
-        const auto in = std::find_if(f_.inputs.begin(), f_.inputs.end(),
-                                     [&](const Input& x) { return x.value.index == i; });
-        return *(made[Z(i)] = b.Input(in->name, in->role, in->type));
-      }
-      std::vector<Value> args;
-      for (Value a : n.args) args.push_back(self(self, a.index));
-      b.At(n.span);
-      return *(made[Z(i)] = b.Copy(n, std::move(args)));
-    };
+    std::vector<Output> outputs;
     for (std::size_t i = 0; i < f_.nodes.size(); ++i) {
       if (!live_[i] || repeated_[i] || !(place_[i] == p)) continue;
       const auto index = static_cast<std::int32_t>(i);
-      const Value v = make(make, index);
-      if (passed_[i]) b.Output(Passed(index), v);
-      for (const Output& o : f_.outputs) if (o.value.index == index) b.Output(o.name, v);
+      if (passed_[i]) outputs.push_back({Passed(index), {index}});
+      for (const Output& o : f_.outputs) if (o.value.index == index) outputs.push_back(o);
     }
-    return {b.Finish(), !p.torch};
+    const auto given = [&](std::int32_t i) {
+      return repeated_[Z(i)] || place_[Z(i)] == p ? std::string() : Passed(i);
+    };
+    return {Carve(f_, fmt::format("{}/{}", f_.name, number), outputs, varies_, given), !p.torch};
   }
 
   static std::string Passed(std::int32_t i) { return fmt::format("part/{}", i); }
@@ -174,6 +194,40 @@ bool MultipliesWeights(const Function& function) {
   const std::vector<bool> weights = Weights(function, VariesByInstance(function));
   return std::any_of(function.nodes.begin(), function.nodes.end(),
                      [&](const Node& n) { return Multiplies(n, weights); });
+}
+
+std::optional<Hoisted> Hoist(const Function& f, const std::set<std::string>& moving) {
+  const std::vector<bool> varies = VariesByInstance(f);
+  std::vector<bool> moves(f.nodes.size()), dear(f.nodes.size()), fixed(f.nodes.size());
+  for (const Input& in : f.inputs) moves[Z(in.value.index)] = moving.count(in.name) > 0;
+  for (std::size_t i = 0; i < f.nodes.size(); ++i) {
+    const Node& n = f.nodes[i];
+    dear[i] = IsDear(f, n);
+    for (Value a : n.args) {
+      if (moves[Z(a.index)]) moves[i] = true;
+      if (dear[Z(a.index)]) dear[i] = true;
+    }
+  }
+  const auto fix = [&](Value v) { if (!moves[Z(v.index)] && dear[Z(v.index)]) fixed[Z(v.index)] = true; };
+  for (std::size_t i = 0; i < f.nodes.size(); ++i) if (moves[i]) for (Value a : f.nodes[i].args) fix(a);
+  for (const Output& o : f.outputs) fix(o.value);
+  const auto name = [](std::int32_t i) { return fmt::format("fixed/{}", i); };
+  const auto is_fixed = [&](std::int32_t i) { return fixed[Z(i)] ? name(i) : std::string(); };
+  const auto nothing = [](std::int32_t) { return std::string(); };
+  Hoisted result;
+  for (const bool instance : {false, true}) {
+    std::vector<Output> outputs;
+    for (std::size_t i = 0; i < f.nodes.size(); ++i) {
+      const auto index = static_cast<std::int32_t>(i);
+      if (fixed[i] && varies[i] == instance) outputs.push_back({name(index), {index}});
+    }
+    if (outputs.empty()) continue;
+    const char* which = instance ? "before" : "shared";
+    result.before.push_back(Carve(f, fmt::format("{}/{}", f.name, which), outputs, varies, nothing));
+  }
+  if (result.before.empty()) return std::nullopt;
+  result.rest = Carve(f, f.name + "/rest", f.outputs, varies, is_fixed);
+  return result;
 }
 
 std::vector<Part> Partition(const Function& function, int worth) {

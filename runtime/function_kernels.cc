@@ -42,7 +42,8 @@ const KernelGradient* FunctionKernels::FindGradient(const compiler::Function& fu
   const auto known = gradients_.find(key);
   if (known != gradients_.end()) return known->second.get();
   std::unique_ptr<KernelGradient>& gradient = gradients_[key];
-  if (!compiler::MultipliesWeights(function) && !HasLargeShared(function, wrt) && KernelGradient::Compilable(function, wrt)) {
+  if (!compiler::MultipliesWeights(function) && !HasLargeShared(function, wrt) &&
+      KernelGradient::Compilable(function, wrt)) {
     const compiler::KernelOptions options{.precision = precision_, .cache_folder = compiler::KernelCacheFolder()};
     gradient = std::make_unique<KernelGradient>(function, wrt, options);
   }
@@ -54,6 +55,14 @@ const std::vector<compiler::Part>& FunctionKernels::FindParts(const compiler::Fu
   const auto [it, fresh] = parts_.try_emplace(function.name);
   if (fresh) it->second = compiler::Partition(function);
   return it->second;
+}
+
+const compiler::Hoisted* FunctionKernels::FindHoisted(const compiler::Function& step,
+                                                      const std::set<std::string>& moving) {
+  const std::lock_guard lock(mutex_);
+  const auto [it, fresh] = hoisted_.try_emplace(step.name);
+  if (fresh) it->second = compiler::Hoist(step, moving);
+  return it->second ? &*it->second : nullptr;
 }
 
 }  // namespace amo::runtime

@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,12 +33,16 @@ class FunctionKernels {
   // The parts of a function that has no kernel as a whole; empty where LibTorch runs all of it.
   const std::vector<compiler::Part>& FindParts(const compiler::Function& function);
 
+  // A step without what stays while `moving` change (compiler::Hoist); null where there is nothing of that kind.
+  const compiler::Hoisted* FindHoisted(const compiler::Function& step, const std::set<std::string>& moving);
+
  private:
   compiler::Precision precision_;
   std::mutex mutex_;
   std::map<std::string, std::unique_ptr<TensorKernel>> kernels_;
   std::map<std::string, std::unique_ptr<KernelGradient>> gradients_;
   std::map<std::string, std::vector<compiler::Part>> parts_;
+  std::map<std::string, std::optional<compiler::Hoisted>> hoisted_;
 };
 
 }  // namespace amo::runtime

@@ -12,10 +12,12 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <set>
 
 #include "compiler/check.h"
 #include "compiler/compose.h"
 #include "runtime/correct.h"
+#include "runtime/function_kernels.h"
 #include "runtime/implicit.h"
 #include "runtime/solver.h"
 
@@ -127,10 +129,25 @@ class Stepper {
     const Refinement& r = stages_.refinements[stage];
     entered_ = now_;
     if (IsDetached(r)) for (auto& [name, t] : now_) t = t.detach();
-    if (!r.start) return;
     const at::AutoGradMode record(at::GradMode::is_enabled() && !IsDetached(r));
-    const Values start = Evaluate(p_, *r.start, All(now_));
-    for (const compiler::Named& s : r.states) now_[s.name] = AlongBatch(start.at(s.name), s.type.shape, batch_);
+    if (r.start) {
+      const Values start = Evaluate(p_, *r.start, All(now_));
+      for (const compiler::Named& s : r.states) now_[s.name] = AlongBatch(start.at(s.name), s.type.shape, batch_);
+    }
+    Fix(r);
+  }
+
+  // What no step of the stage changes is computed once.
+  void Fix(const Refinement& r) {
+    fixed_.clear(), hoisted_ = nullptr;
+    if (!r.step || !p_.kernels || StepsOf(r) < 2) return;
+    std::set<std::string> moving{"step"};
+    for (const compiler::Input& in : r.step->inputs)
+      if (now_.count(in.name) || IsStepDraw(p_, in.name)) moving.insert(in.name);
+    hoisted_ = p_.kernels->FindHoisted(*r.step, moving);
+    if (!hoisted_) return;
+    for (const compiler::Function& before : hoisted_->before)
+      for (auto& [name, t] : Evaluate(p_, before, All(now_))) fixed_[name] = t;
   }
 
   // One step of a formula: its draws are new, the projection onto all rows comes after it.
@@ -139,7 +156,9 @@ class Stepper {
     const bool early = r.passage == Passage::kTruncated && inside_ < all - r.through;
     const at::AutoGradMode record(at::GradMode::is_enabled() && !IsDetached(r) && !early);
     const Values before = now_;
-    Values next = Evaluate(p_, *r.step, StepValues(r, All(now_)));
+    Values all_now = StepValues(r, All(now_));
+    for (const auto& [name, t] : fixed_) all_now[name] = t;
+    Values next = Evaluate(p_, hoisted_ ? hoisted_->rest : *r.step, all_now);
     for (const compiler::Output& o : r.step->outputs)
       now_[o.name] = AlongBatch(next.at(o.name), r.step->type(o.value).shape, batch_);
     if (early) for (auto& [name, t] : now_) t = t.detach();
@@ -227,6 +246,8 @@ class Stepper {
   std::int64_t batch_;
   at::Generator& draws_;
   Values now_, bare_, entered_;  // what is moved, variables and states: now, as predicted, where the stage began
+  const compiler::Hoisted* hoisted_ = nullptr;  // the step of this stage, where part of it is fixed
+  Values fixed_;
   std::size_t stage_ = 0;
   std::int64_t inside_ = 0;      // steps taken in this stage
 };

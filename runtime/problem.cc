@@ -290,11 +290,17 @@ Values DrawRandoms(const Problem& p, std::int64_t n, at::Generator& g) {
   return draws;
 }
 
+bool IsStepDraw(const Problem& p, const std::string& input) {
+  const compiler::Draw* d = FindDraw(p.program, input);
+  return d && d->random;
+}
+
 Values StepDraws(const Problem& p, const compiler::Function& step, std::int64_t n, at::Generator& g) {
   Values draws;
   for (const compiler::Input& in : step.inputs) {
+    if (!IsStepDraw(p, in.name)) continue;
     const compiler::Draw* d = FindDraw(p.program, in.name);
-    if (d && d->random) draws[in.name] = DrawOf(*d, WithBatch(n, d->type.shape), p.dtype, g);
+    draws[in.name] = DrawOf(*d, WithBatch(n, d->type.shape), p.dtype, g);
   }
   return draws;
 }

@@ -63,6 +63,9 @@ Values Sample(const Problem& problem, std::int64_t n, Split split, at::Generator
 // New base draws of the problem's randoms, [n, ...] by input name.
 Values DrawRandoms(const Problem& problem, std::int64_t n, at::Generator& generator);
 
+// Whether an input of a step is drawn anew for each step.
+bool IsStepDraw(const Problem& problem, const std::string& input);
+
 // New draws of what one step of a refinement draws: its randoms and the method's own.
 Values StepDraws(const Problem& problem, const compiler::Function& step, std::int64_t n, at::Generator& generator);
 

@@ -72,7 +72,7 @@ void ExpectSame(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
   for (std::size_t k = 0; k < a.size(); ++k) {
     ASSERT_EQ(a[k].type.shape, b[k].type.shape);
     for (std::size_t i = 0; i < a[k].data.size(); ++i)
-      if (!std::isnan(a[k].data[i]) || !std::isnan(b[k].data[i])) EXPECT_EQ(a[k].data[i], b[k].data[i]);
+      EXPECT_TRUE(a[k].data[i] == b[k].data[i] || (std::isnan(a[k].data[i]) && std::isnan(b[k].data[i])));
   }
 }
 
@@ -115,6 +115,31 @@ TEST(Partition, WeightsAndShared) {
   std::vector<Tensor> inputs;
   for (const Input& in : f.inputs) inputs.push_back(RandomTensor(in.type, random));
   ExpectSame(RunParts(parts, f, inputs), Interpret(f, inputs));
+}
+
+// Some inputs move: what the others fix, then the rest, against the whole.
+TEST(Hoist, RandomFunctions) {
+  std::mt19937_64 random(11);
+  int found = 0;
+  for (std::uint64_t seed = 0; seed < 120; ++seed) {
+    const Function f = WithSystems(RandomFunction(seed, false), random);
+    std::set<std::string> moving;
+    for (const Input& in : f.inputs) if (random() % 2) moving.insert(in.name);
+    const std::optional<Hoisted> hoisted = Hoist(f, moving);
+    if (!hoisted) continue;
+    ++found;
+    SCOPED_TRACE(seed);
+    std::vector<Tensor> inputs;
+    for (const Input& in : f.inputs) inputs.push_back(RandomTensor(in.type, random));
+    std::vector<Part> parts;
+    for (const Function& before : hoisted->before) {
+      for (const std::string& name : moving) EXPECT_LT(before.FindInput(name), 0);
+      parts.push_back({before, false});
+    }
+    parts.push_back({hoisted->rest, false});
+    ExpectSame(RunParts(parts, f, inputs), Interpret(f, inputs));
+  }
+  EXPECT_GT(found, 40);
 }
 
 TEST(Partition, OnlyWhereItPays) {

@@ -49,6 +49,14 @@ TEST(Parts, AreThoseOfTheStep) {
   std::size_t kernels = 0;
   for (const compiler::Part& part : p.kernels->FindParts(step)) kernels += part.kernel;
   EXPECT_GE(kernels, 2u);
+  const compiler::Hoisted* hoisted = p.kernels->FindHoisted(step, {"y", "step"});  // L, which no step changes
+  ASSERT_NE(hoisted, nullptr);
+  ASSERT_EQ(hoisted->before.size(), 1u);
+  EXPECT_GE(hoisted->before[0].FindInput("c"), 0);
+  EXPECT_LT(hoisted->before[0].FindInput("y"), 0);
+  std::size_t systems = 0;
+  for (const compiler::Node& n : hoisted->rest.nodes) systems += n.op == compiler::Op::kSolve;
+  EXPECT_EQ(systems, 1u);
 }
 
 TEST(Parts, GiveWhatLibTorchGives) {
