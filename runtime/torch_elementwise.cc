@@ -15,6 +15,7 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/expm1.h>
 #include <ATen/ops/floor.h>
+#include <ATen/ops/ge.h>
 #include <ATen/ops/gt.h>
 #include <ATen/ops/le.h>
 #include <ATen/ops/log.h>
@@ -42,10 +43,12 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 
+#include <cmath>
 #include <optional>
 
 #include "compiler/check.h"
 #include "runtime/torch_ops.h"
+#include "runtime/torch_select.h"
 
 namespace amo::runtime {
 namespace {
@@ -69,17 +72,18 @@ at::Tensor Mod(const at::Tensor& a, const at::Tensor& b) {
   return at::where(zero, at::zeros_like(b), at::remainder(a, at::where(zero, at::ones_like(b), b)));
 }
 
-// NaN where either side is: a where it wins or is NaN, else b, which is NaN or wins or ties.
-at::Tensor Extreme(const at::Tensor& a, const at::Tensor& b, bool max) {
-  const at::Tensor first = max ? at::gt(a, b) : at::lt(a, b);
-  return at::where(a.is_floating_point() ? at::logical_or(first, at::ne(a, a)) : first, a, b);
-}
-
 // The number that a value repeats, if it is one.
 std::optional<double> Constant(const Function& f, compiler::Value v) {
   while (f.node(v).op == Op::kBroadcast) v = f.node(v).args[0];
   if (f.node(v).op != Op::kNumber) return std::nullopt;
   return f.node(v).number;
+}
+
+// NaN where either side is: a where it wins or is NaN, else b, which is NaN or wins or ties. `number`: b is no NaN.
+at::Tensor Extreme(const at::Tensor& a, const at::Tensor& b, bool max, bool number) {
+  if (number) return Select(max ? at::le(a, b) : at::ge(a, b), b, a);
+  const at::Tensor first = max ? at::gt(a, b) : at::lt(a, b);
+  return Select(a.is_floating_point() ? at::logical_or(first, at::ne(a, a)) : first, a, b);
 }
 
 // The exponent's derivative a^b log a counts only where a > 0, so that the base may be negative or 0.
@@ -197,7 +201,10 @@ at::Tensor ExecuteBinary(const Function& f, const Node& n, const Operand& left, 
   if (n.op == Op::kMul) return at::mul(a, b);
   if (n.op == Op::kDiv) return at::div(a, b);
   if (n.op == Op::kMod) return Mod(a, b);
-  if (n.op == Op::kMax || n.op == Op::kMin) return Extreme(a, b, n.op == Op::kMax);
+  if (n.op == Op::kMax || n.op == Op::kMin) {
+    const std::optional<double> number = Constant(f, n.args[1]);
+    return Extreme(a, b, n.op == Op::kMax, number && !std::isnan(*number));
+  }
   if (n.op == Op::kAtan2) return at::atan2(a, b);
   if (n.op == Op::kEq) return at::eq(a, b);
   if (n.op == Op::kNe) return at::ne(a, b);
@@ -212,7 +219,7 @@ at::Tensor ExecuteBinary(const Function& f, const Node& n, const Operand& left, 
 }
 
 at::Tensor ExecuteSelect(const Operand& condition, const Operand& a, const Operand& b) {
-  return at::where(condition.tensor, a.tensor, b.tensor);
+  return Select(condition.tensor, a.tensor, b.tensor);
 }
 
 }  // namespace amo::runtime
