@@ -24,6 +24,8 @@ def peak(variant, steps):
 
 
 def main():
+    if not all(a.isdigit() and int(a) > 0 for a in sys.argv[1:]):
+        sys.exit("memory.py: inner steps are whole numbers from 1 on")
     counts = [int(a) for a in sys.argv[1:]] or [10, 100, 1000]
     print("%-12s" % "inner steps" + "".join("%10d" % n for n in counts))
     for name, variant in (("implicit", []), ("unrolled", ["--variant", "unrolled"])):

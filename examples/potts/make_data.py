@@ -7,7 +7,8 @@ query by one fixed map, as couplings of proteins follow from their letters; the 
 network can read it off one sequence. Its alignment are samples of the model, by Gibbs sampling.
 
     query [N, L]     msa [N, 1000, L]     held [N, 200, L]     states 0 to 3, one byte each
-    J [N, L, L, q, q] of the last tenth, the test rows, is not written: nothing learns from it
+
+Usage: make_data.py [FAMILIES]    else 2000, in about two minutes
 """
 import os
 import sys
@@ -50,7 +51,10 @@ def gibbs(rng, h, J, count):
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    given = sys.argv[1:] or ["2000"]
+    if len(given) > 1 or not given[0].isdigit() or int(given[0]) < 3:
+        sys.exit("make_data.py: how many families, a whole number from 3 on")
+    count = int(given[0])
     rng = np.random.default_rng(17)
     coupling, field = rule(rng)
     query, msa, held = [], [], []
