@@ -113,8 +113,8 @@ void AddKernels(Problem& p) {
 
 namespace {
 
-Values EvaluateParts(const Problem& problem, const compiler::Function& function, const std::vector<compiler::Part>& parts,
-                     const std::vector<at::Tensor>& inputs) {
+Values EvaluateParts(const Problem& problem, const compiler::Function& function,
+                     const std::vector<compiler::Part>& parts, const std::vector<at::Tensor>& inputs) {
   Values read, result;  // an output may have the name of an input
   for (std::size_t k = 0; k < inputs.size(); ++k) read[function.inputs[k].name] = inputs[k];
   for (const compiler::Part& part : parts)

@@ -56,7 +56,8 @@ at::Tensor Plain(const at::Tensor& condition, const at::Tensor& a, const at::Ten
     return at::where(condition, a, b);
   const std::optional<int> da = Distance(a, condition), db = Distance(b, condition);
   if (!da || !db) return at::where(condition, a, b);
-  return a.scalar_type() == at::kDouble ? Run<double>(condition, a, *da, b, *db) : Run<float>(condition, a, *da, b, *db);
+  if (a.scalar_type() == at::kDouble) return Run<double>(condition, a, *da, b, *db);
+  return Run<float>(condition, a, *da, b, *db);
 }
 
 using torch::autograd::AutogradContext;
