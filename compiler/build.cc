@@ -116,8 +116,8 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
                                                      : program.variables;
       if (std::any_of(list.begin(), list.end(), [&](const Named& x) { return x.name == n; })) return;
       list.push_back({n, {s.ElemOf(*v.type), s.Dims(*v.type)}});
-      const auto* set = v.set ? std::get_if<lang::Name>(&v.set->node) : nullptr;
-      if (set && set->name.text == "sphere") program.manifolds.push_back(n);
+      if (v.set && IsManifold(problem, *v.set)) program.manifolds.push_back(n);
+      if (v.set && IsDiscreteSet(problem, *v.set)) program.discrete.push_back(n);
     });
     for (const lang::UpdateDecl* u : problem.updates) {
       if (u->type) program.states.push_back({u->name.text, {s.ElemOf(*u->type), s.Dims(*u->type)}});
@@ -153,7 +153,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     });
     if (f) program.constraints.push_back(std::move(*f));
   }
-  BuildRows(parts, source);
+  BuildRows(parts);
   BuildLagrangian(parts);
   BuildStages(parts);
   BuildSettings(parts);

@@ -142,7 +142,8 @@ struct Classified {
 struct Program {
   std::string name;
   std::vector<Named> data, parameters, contexts, hidden, variables, states;
-  std::vector<std::string> manifolds;  // variables whose set is a smooth surface: sphere
+  std::vector<std::string> manifolds;  // variables whose set is a smooth surface: sphere, stiefel
+  std::vector<std::string> discrete;   // variables whose set is one of separate points: binary, permutation, …
   std::vector<Draw> draws;
   std::vector<Row> rows;
   std::vector<Weight> weights;

@@ -207,7 +207,7 @@ void ChooseProjected(Program& program, bool sets_are_rows, const std::vector<std
 
 }  // namespace
 
-void BuildRows(Parts& parts, const lang::Program& source) {
+void BuildRows(Parts& parts) {
   Program& program = parts.program;
   bool sets_are_rows = true;
   std::vector<std::string> row_sets;
@@ -231,7 +231,7 @@ void BuildRows(Parts& parts, const lang::Program& source) {
       const auto side = [&](const Gap& gap, const std::vector<int>&) {
         cones.push_back(gap.kind == Gap::Kind::kZero ? Cone::kZero : Cone::kNegative);
         if (gap.kind != Gap::Kind::kSet) return gap.value;
-        const auto sides = SidesOfSet(s, source, *gap.set, gap.value);
+        const auto sides = SidesOfSet(s, *gap.set, gap.value);
         whole = whole && sides && sides->equal.empty();
         return sides && !sides->negative.empty() ? s.Concat(sides->negative, 0, gap.span) : s.Flat(gap.value);
       };
@@ -243,7 +243,7 @@ void BuildRows(Parts& parts, const lang::Program& source) {
       const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
       sets_are_rows = sets_are_rows && v.type.elem == Elem::kReal;
       if (!d.set) continue;
-      const auto sides = SidesOfSet(s, source, *d.set, s.EvalNamed(v.name, d.set->span));
+      const auto sides = SidesOfSet(s, *d.set, s.EvalNamed(v.name, d.set->span));
       sets_are_rows = sets_are_rows && sides;
       if (!sides) continue;
       if (IsRowSet(parts.problem, *d.set)) row_sets.push_back(v.name);

@@ -41,10 +41,23 @@ std::optional<double> Scope::TryConstant(const lang::Expr& e) {
   });
 }
 
+namespace {
+
+// A number that is made of numbers alone: `2 * size(v)` and the like.
+std::optional<double> NumberOf(const Builder& b, Value v) {
+  const Node& node = b.node(v);
+  if (node.op == Op::kNumber) return node.number;
+  if (node.op != Op::kAdd && node.op != Op::kSub && node.op != Op::kMul) return std::nullopt;
+  const auto x = NumberOf(b, node.args[0]), y = NumberOf(b, node.args[1]);
+  if (!x || !y) return std::nullopt;
+  return node.op == Op::kAdd ? *x + *y : node.op == Op::kSub ? *x - *y : *x * *y;
+}
+
+}  // namespace
+
 double Scope::Constant(const lang::Expr& e, const std::string& what) {
   if (const auto n = TryConstant(e)) return *n;
-  const Node node = b.node(Eval(e).value);  // size(v) and the like
-  if (node.op == Op::kNumber) return node.number;
+  if (const auto n = NumberOf(b, Eval(e).value)) return *n;
   Unsupported(e.span, what + " that is not known when the file is compiled");
 }
 
@@ -293,6 +306,11 @@ Term Scope::Global(const std::string& name, const lang::Decl& decl, lang::Span a
 }
 
 Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at) {
+  if (caller_) {
+    const auto theirs = caller_->problem.names.find(name);
+    const auto ours = problem.names.find(name);
+    if (theirs != caller_->problem.names.end() && theirs->second == ours->second) return caller_->FromOutside(name, at);
+  }
   const bool shared = v.kind == lang::ValueKind::kData || v.kind == lang::ValueKind::kParameter;
   const Role role = shared ? Role::kShared : Role::kInstance;
   if (std::count(inputs_.begin(), inputs_.end(), v.kind)) {
@@ -358,6 +376,7 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
 
 // r.image: a field of the row that `hidden r from mnist` took. Fields of data tables are read whole.
 Term Scope::Field(const lang::Member& m, const lang::Expr& e) {
+  if (const auto* call = std::get_if<lang::Call>(&m.base->node)) return Called(m, *call, e);
   const auto* base = std::get_if<lang::Name>(&m.base->node);
   if (!base) Unsupported(e.span, "a field of this expression");
   const std::string name = base->name.text;

@@ -45,7 +45,7 @@ const lang::ValueDecl* AsVariable(const lang::Problem& problem, const std::strin
 void BuildStages(Parts& parts);    // build_stages.cc: model, solve, update and its states
 void BuildSettings(Parts& parts);  // build_stages.cc: train
 void BuildLagrangian(Parts& parts);  // build_constraint.cc: the constraints that no projection keeps
-void BuildRows(Parts& parts, const lang::Program& source);  // build_constraint.cc: all constraints and sets as rows
+void BuildRows(Parts& parts);  // build_constraint.cc: all constraints and sets as rows
 void BuildLosses(Parts& parts);    // build_result.cc: losses, reports
 
 }  // namespace amo::compiler

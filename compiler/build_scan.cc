@@ -181,6 +181,13 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
   return Concat({before, last}, 0, e.span);
 }
 
+Term Scope::Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step) {
+  const Value held = b.Placeholder(b.type(start.value)), t = b.Placeholder({Elem::kInt, {}});
+  const Term next = step({held, start.axes, false, -1, 0});
+  const Value all = Closing(b, "step", held, t, steps).Close(start.value, next.value);
+  return {b.ScanPart(b.node(all), all, 0), start.axes, false, -1, 0};
+}
+
 // A draw of its own for each step: one more loop around it, whose axis the step indexes.
 void Scope::DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t) {
   const int id = next_loop_++;

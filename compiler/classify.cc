@@ -38,6 +38,7 @@ std::string ProblemClass(const Program& p) {
     const bool linear = objective.degree <= Degree::kAffine;
     return linear ? "linear program" : equal ? "quadratic program with equalities only" : "quadratic program";
   }
+  if (!p.discrete.empty()) return "discrete problem";
   if (!p.manifolds.empty()) return "problem on a manifold";
   const bool sets = std::any_of(p.cones.begin(), p.cones.end(), [](const ConeRows& r) { return r.set; });
   const std::string smooth = objective.smooth ? "" : "nonsmooth ";

@@ -106,6 +106,7 @@ class Composer {
     Value total;
     for (const Named& v : p_.variables) {
       if (!p_.project || bare_.at(v.name) == projected_.at(v.name)) continue;
+      if (std::count(p_.discrete.begin(), p_.discrete.end(), v.name)) continue;
       const Value d = b_.Sub(bare_.at(v.name), projected_.at(v.name));
       std::vector<std::int64_t> axes;
       for (std::size_t k = 0; k < v.type.shape.size(); ++k) axes.push_back(static_cast<std::int64_t>(k));

@@ -138,11 +138,10 @@ constexpr KnownSet kKnownSets[] = {
     {"simplex", SetKind::kTotal},   {"capped_simplex", SetKind::kTotal}, {"bounded_simplex", SetKind::kTotal},
 };
 
-SetKind KindOf(const lang::Program& source, const lang::Problem& problem, const lang::Expr& set) {
+SetKind KindOf(const lang::Problem& problem, const lang::Expr& set) {
   const auto* call = std::get_if<lang::Call>(&set.node);
   const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &set.node);
-  const auto found = word ? problem.sets.find(word->name.text) : problem.sets.end();
-  if (found == problem.sets.end() || !IsStdlib(source, found->second->span)) return SetKind::kNone;
+  if (!word || !problem.library_sets.count(word->name.text)) return SetKind::kNone;
   for (const KnownSet& known : kKnownSets) {
     if (word->name.text == known.name) return known.kind;
   }
@@ -150,10 +149,10 @@ SetKind KindOf(const lang::Program& source, const lang::Problem& problem, const 
 }
 
 // A variable that may be anything, or in a set that takes further bounds.
-bool TakesBounds(const lang::Program& source, const lang::Problem& problem, const lang::ValueDecl& v) {
+bool TakesBounds(const lang::Problem& problem, const lang::ValueDecl& v) {
   if (v.type->name.text != "real") return false;
   if (!v.set) return true;
-  const SetKind kind = KindOf(source, problem, *v.set);
+  const SetKind kind = KindOf(problem, *v.set);
   return kind == SetKind::kBox || (kind == SetKind::kTotal && v.type->dims.size() == 1);
 }
 
@@ -223,16 +222,35 @@ SetSides SidesOfRowSet(Scope& s, const lang::Expr& set, const Term& v) {
 
 }  // namespace
 
-bool IsRowSet(const lang::Problem& problem, const lang::Expr& set) {
-  static constexpr const char* kNames[] = {"affine", "polyhedron", "birkhoff"};
+namespace {
+
+// Whether the set is one of the language's own, and among `names`.
+template <std::size_t N>
+bool IsOneOf(const lang::Problem& problem, const lang::Expr& set, const char* const (&names)[N]) {
   const lang::Name* word = WordOf(set);
-  return word && !problem.sets.count(word->name.text) &&
-         std::any_of(std::begin(kNames), std::end(kNames), [&](const char* n) { return word->name.text == n; });
+  if (!word) return false;
+  const std::string& name = word->name.text;
+  if (problem.sets.count(name) && !problem.library_sets.count(name)) return false;
+  return std::any_of(std::begin(names), std::end(names), [&](const char* n) { return name == n; });
 }
 
-std::optional<SetSides> SidesOfSet(Scope& s, const lang::Program& source, const lang::Expr& set, const Term& v) {
+}  // namespace
+
+bool IsRowSet(const lang::Problem& problem, const lang::Expr& set) {
+  return IsOneOf(problem, set, {"affine", "polyhedron", "birkhoff"});
+}
+
+bool IsDiscreteSet(const lang::Problem& problem, const lang::Expr& set) {
+  return IsOneOf(problem, set, {"binary", "integers", "one_of", "permutation"});
+}
+
+bool IsManifold(const lang::Problem& problem, const lang::Expr& set) {
+  return IsOneOf(problem, set, {"sphere", "stiefel"});
+}
+
+std::optional<SetSides> SidesOfSet(Scope& s, const lang::Expr& set, const Term& v) {
   if (IsRowSet(s.problem, set)) return SidesOfRowSet(s, set, v);
-  const SetKind kind = KindOf(source, s.problem, set);
+  const SetKind kind = KindOf(s.problem, set);
   if (kind == SetKind::kNone) return std::nullopt;
   const Shape shape = s.Own(v);
   OwnBounds own = OwnBoundsOf(s, set);
@@ -255,7 +273,7 @@ Plan MakePlan(const lang::Program& source, const Parts& parts) {
     const auto found = BoundsOf(parts.problem, *c);
     if (!found) continue;
     const lang::ValueDecl& v = *AsVariable(parts.problem, found->variable);
-    const bool good = TakesBounds(source, parts.problem, v) &&
+    const bool good = TakesBounds(parts.problem, v) &&
                       std::all_of(found->bounds.begin(), found->bounds.end(),
                                   [&](const Bound& bound) { return IsKnown(parts, v, bound); });
     if (!good) continue;
@@ -303,7 +321,10 @@ Term ProjectedVariable(Parts& parts, Scope& s, const std::string& name, const Te
   const lang::ValueDecl& v = *AsVariable(parts.problem, name);
   const auto bounds = parts.plan->bounds.find(name);
   if (bounds != parts.plan->bounds.end()) return ProjectWithin(s, *parts.plan, v, y, bounds->second);
-  return v.set && !IsRowSet(parts.problem, *v.set) ? s.Project(*v.set, y) : y;
+  if (!v.set || IsRowSet(parts.problem, *v.set)) return y;
+  const Term point = s.Project(*v.set, y);
+  // Where the nearest point does not move with y, derivatives pass straight through (Bengio, Léonard, Courville 2013).
+  return IsDiscreteSet(parts.problem, *v.set) ? s.Add(point, s.Sub(y, s.Unary(Op::kStop, y))) : point;
 }
 
 std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& program) {

@@ -51,8 +51,12 @@ struct SetSides {
 };
 // Sets that have no projection of their own: they are kept by the projection onto all rows.
 bool IsRowSet(const lang::Problem& problem, const lang::Expr& set);
+// Sets of separate points: binary, integers, one_of, permutation.
+bool IsDiscreteSet(const lang::Problem& problem, const lang::Expr& set);
+// Smooth surfaces: sphere, stiefel.
+bool IsManifold(const lang::Problem& problem, const lang::Expr& set);
 
-std::optional<SetSides> SidesOfSet(Scope& scope, const lang::Program& source, const lang::Expr& set, const Term& v);
+std::optional<SetSides> SidesOfSet(Scope& scope, const lang::Expr& set, const Term& v);
 
 // What holds of each constraint, in the order of the file; for `amo explain`.
 struct Guarantee {

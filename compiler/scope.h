@@ -53,6 +53,9 @@ class Scope {
   Scope(Builder& builder, const lang::Problem& problem, const Tables& tables, Program& program, Kinds inputs,
         lang::Diagnostics& diagnostics);
 
+  // The scope of a problem that `caller` calls, in the same function and under its loops. `called` has to stay.
+  Scope(Scope& caller, const lang::Problem& called);
+
   Builder& b;
   const lang::Problem& problem;
   const Tables& tables;
@@ -150,6 +153,9 @@ class Scope {
   Term LogSoftmax(const Term& x);                                  // along the last axis
   Term XLogX(const Term& x, lang::Span at);                        // 0 at 0
   Term Identity(std::int64_t n);
+  Term LinearSolution(const Term& a, const Term& right);           // build_matrix.cc
+  // `start` after as many steps; a step keeps shape and loops (build_scan.cc).
+  Term Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step);
 
   // ---- loops and names
   struct Loop {
@@ -160,6 +166,7 @@ class Scope {
   std::optional<int> OpenLoop(const lang::Binder& binder);
   void OpenLoops(const std::vector<lang::Binder>& binders, std::vector<int>& ids);
   int OpenRange(std::int64_t extent);  // a loop that no binder names
+  Term Counter(int id) { return {b.Iota(Extent(id), 0), {id}, false, id, 0}; }
   void CloseLoops(std::size_t count) { open_.resize(open_.size() - count); }  // the innermost ones
   Term InputOnce(const std::string& name, Role role, compiler::Type type);    // a new input, or the one of that name
   std::int64_t Extent(int id) const { return loops_.at(id); }
@@ -183,9 +190,11 @@ class Scope {
   Term Global(const std::string& name, const lang::Decl& decl, lang::Span at);
   Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
   Term Field(const lang::Member& m, const lang::Expr& e);
+  Term FromOutside(const std::string& name, lang::Span at);  // seen from no local
+  Term Called(const lang::Member& m, const lang::Call& call, const lang::Expr& e);  // build_called.cc
+  Term Solution(const lang::Problem& called, const std::string& variable, lang::Span at);
   Term GatherOne(const Term& x, std::size_t dim, const Term& index);
   Term DiagonalOf(const Term& x);  // build_matrix.cc
-  Term LinearSolution(const Term& a, const Term& right);
   Term Cholesky(const Term& a);
   Term Quantile(const Term& v, const Term& level, lang::Span at);
   Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
@@ -195,6 +204,7 @@ class Scope {
   void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 
   Kinds inputs_;
+  Scope* caller_ = nullptr;  // of a called problem: what both problems declare has its value there
   std::vector<int> open_;  // the loops around what is evaluated
   std::map<std::string, std::string> traced_names_;
   std::map<int, std::int64_t> loops_;

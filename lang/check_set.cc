@@ -138,6 +138,11 @@ void Checker::CheckKnownSet(const Expr& set, const Builtin& builtin, const Type&
                 fmt::format("`{}` is a set of square matrices, {} is `{}`", builtin.name, subject, ToString(of)));
     return;
   }
+  if (builtin.name == "exponential_cone" && of.dims.back().value >= 0 && of.dims.back().value != 3) {
+    out_->Error(Code::kShapeMismatch, set.span,
+                fmt::format("`exponential_cone` is a set of vectors of three, {} is `{}`", subject, ToString(of)));
+    return;
+  }
   const auto check_shape = [&](std::size_t i, bool good) {
     if (good || types[i].is_error()) return;
     Diagnostic& error =

@@ -89,6 +89,7 @@ class Chooser {
   Chooser(const Program& program, Diagnostics& diagnostics) : program_(program), diagnostics_(diagnostics) {}
 
   Problem Choose(const ProblemChoice& choice, bool is_called) {
+    problem_.program = &program_;
     for (const File& file : program_.files) {
       for (Section& section : SectionsOf(file)) sections_.push_back(std::move(section));
     }
@@ -260,6 +261,8 @@ class Chooser {
   void AddSet(const Ident& name, const Decl& decl) {
     if (name.text.empty()) return;
     const auto [at, is_new] = problem_.sets.try_emplace(name.text, &decl);
+    if (IsStdlib(program_.sources, decl.span)) problem_.library_sets.insert(name.text);
+    else problem_.library_sets.erase(name.text);
     if (is_new) return;
     // A file's own set hides one of the standard library.
     if (!IsStdlib(program_.sources, at->second->span)) {

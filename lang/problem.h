@@ -31,12 +31,14 @@ struct Program {
 
 struct Problem {
   std::string name, doc;
+  const Program* program = nullptr;          // where it was chosen from
   const Decl* decl = nullptr;                // its `problem` line; null when the file has none
   std::uint32_t source = 0;                  // the text it stands in
   bool broken = false;                       // the text has syntax errors: declarations may be missing
   std::map<std::string, const Decl*> names;  // dims, values, lets, functions, networks, updates' extra states
   std::set<std::string> twice;               // names declared twice: what they stand for is not known
   std::map<std::string, const Decl*> sets;   // after `in`
+  std::set<std::string> library_sets;        // those of them that are the standard library's
   std::map<std::string, double> numbers;     // every dim and scalar const, evaluated, overrides applied
   std::vector<const Decl*> values;           // ValueDecl and LetDecl in an order in which each uses only earlier ones
   std::vector<const ObjectiveDecl*> objectives;  // at most one after checking

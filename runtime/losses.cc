@@ -154,6 +154,7 @@ std::vector<LossValue> LossesOf(const Problem& p, const std::vector<const Task*>
     const bool bare = t->answer || !t->traces.empty();
     for (const compiler::Named& v : p.program.variables) {
       if (!bare || !run.bare.count(v.name) || !run.bare.at(v.name).requires_grad()) continue;
+      if (std::count(p.program.discrete.begin(), p.program.discrete.end(), v.name)) continue;
       const at::Tensor outside = run.bare.at(v.name) - run.projected.at(v.name);
       l.training = l.training + outside.mul(outside).sum() / batch.size;
     }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Called problems: their answers by closed forms, under binders and with derivatives; what is refused.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "compiler/build.h"
+#include "compiler/derive.h"
+#include "compiler/interpret.h"
+#include "lang/check.h"
+
+namespace amo::compiler {
+namespace {
+
+struct Built {
+  Program program;
+  std::string errors;
+};
+
+Built BuildText(const std::string& text) {
+  lang::Diagnostics diagnostics;
+  const lang::Program source = lang::LoadText("test.amo", "amo 1\n" + text, diagnostics);
+  const lang::Problem problem = lang::Choose(source, {}, diagnostics);
+  lang::Check(source, problem, diagnostics);
+  Built built{Build(source, problem, {}, diagnostics), ""};
+  for (const lang::Diagnostic& d : diagnostics.Sorted())
+    if (d.severity == lang::Severity::kError) built.errors += d.message + "\n";
+  return built;
+}
+
+// The same for an input of the same name in every function.
+std::vector<Tensor> Inputs(const Function& f, unsigned seed) {
+  std::vector<Tensor> inputs;
+  for (const Input& in : f.inputs) {
+    std::mt19937_64 g(seed + 1000 * static_cast<unsigned>(in.name[0]));
+    std::normal_distribution<double> normal;
+    std::vector<double> x(static_cast<std::size_t>(Count(in.type.shape)));
+    for (double& v : x) v = normal(g);
+    inputs.push_back({in.type, x});
+  }
+  return inputs;
+}
+
+// The objective, and that its derivative by each input is the difference quotient.
+double Value(const Function& f, unsigned seed) {
+  std::mt19937_64 g(seed);
+  std::normal_distribution<double> normal;
+  const std::vector<Tensor> inputs = Inputs(f, seed);
+  const double value = Interpret(f, inputs)[0].data[0];
+  for (std::size_t k = 0; k < f.inputs.size(); ++k) {
+    const Function gradient = Gradient(f, {static_cast<int>(k)});
+    const std::vector<double> slope = Interpret(gradient, inputs)[1].data;
+    double product = 0;
+    std::vector<double> along(slope.size());
+    for (std::size_t i = 0; i < along.size(); ++i) along[i] = normal(g), product += slope[i] * along[i];
+    const auto moved = [&](double h) {
+      std::vector<Tensor> at = inputs;
+      for (std::size_t i = 0; i < along.size(); ++i) at[k].data[i] += h * along[i];
+      return Interpret(f, at)[0].data[0];
+    };
+    const double h = 1e-5, difference = (moved(h) - moved(-h)) / (2 * h);
+    EXPECT_NEAR(product, difference, 2e-6 * (1 + std::fabs(difference))) << f.inputs[k].name;
+  }
+  return value;
+}
+
+const std::string kRidge =
+    "dim N = 6\ndim k = 3\nproblem ridge\ncontext X : real[N, k]\ncontext t : real[N]\ncontext lam : real\n"
+    "variable w : real[k]\nminimize sumsq(X * w - t) + exp(lam) * sumsq(w)\nsolve zeros then newton(tol = 1e-10)\n"
+    "problem outer\ncontext A : real[N, k]\ncontext b : real[N]\nvariable y : real\n";
+
+TEST(Called, AQuadraticHasItsClosedForm) {
+  const Built called = BuildText(kRidge + "minimize sumsq(ridge(X = A, t = b, lam = y).w)\n");
+  const Built closed = BuildText(kRidge + "minimize sumsq(linsolve(A' * A + exp(y) * eye(k), A' * b))\n");
+  ASSERT_EQ(called.errors + closed.errors, "");
+  for (unsigned seed = 1; seed < 6; ++seed)
+    EXPECT_NEAR(Value(*called.program.objective, seed), Value(*closed.program.objective, seed), 1e-10);
+}
+
+TEST(Called, UnderBinders) {
+  const Built called =
+      BuildText(kRidge + "minimize sum(i in 4: i * sum(j in k: (j + 1) * ridge(X = A, t = b, lam = y + i).w[j]))\n");
+  const Built closed = BuildText(
+      kRidge + "minimize sum(i in 4: i * sum(j in k: (j + 1) * linsolve(A' * A + exp(y + i) * eye(k), A' * b)[j]))\n");
+  ASSERT_EQ(called.errors + closed.errors, "");
+  EXPECT_NEAR(Value(*called.program.objective, 9), Value(*closed.program.objective, 9), 1e-10);
+}
+
+// minimize log(exp(v) + exp(-v)) + (v - c)^2 / 2: tanh(v) = c - v.
+TEST(Called, SmoothConvexOnesByNewton) {
+  const Built called = BuildText(
+      "problem inner\ncontext c : real\nvariable v : real\nminimize softplus(2 * v) - v + 0.5 * (v - c)^2\n"
+      "problem outer\ncontext a : real\nvariable y : real\nlet v = inner(c = 3 * a).v\n"
+      "minimize v + 1000 * abs(tanh(v) + v - 3 * a) + 0 * y\n");
+  const Built alone = BuildText(
+      "problem inner\ncontext c : real\nvariable v : real\nminimize softplus(2 * v) - v + 0.5 * (v - c)^2\n"
+      "problem outer\ncontext a : real\nvariable y : real\nlet v = inner(c = 3 * a).v\nminimize v + 0 * y\n");
+  ASSERT_EQ(called.errors + alone.errors, "");
+  for (unsigned seed = 1; seed < 5; ++seed) {
+    const double v = Value(*alone.program.objective, seed);
+    const Function& f = *called.program.objective;
+    EXPECT_NEAR(Interpret(f, Inputs(f, seed))[0].data[0], v, 1e-9);
+  }
+}
+
+TEST(Called, AnswersThatAreWritten) {
+  const Built called = BuildText(
+      "data s : real[3] = [1, 2, 4]\nproblem inner\ncontext c : real[3]\nvariable v : real[3]\n"
+      "let d = 2 * c\nminimize sumsq(v)\nsolve v = d .* s\n"
+      "problem outer\ncontext c : real[3]\nvariable y : real\nminimize sum(inner(c = c + 1).v) + y\n");
+  ASSERT_EQ(called.errors, "");
+  const Function& f = *called.program.objective;
+  std::vector<Tensor> inputs;
+  for (const Input& in : f.inputs)
+    inputs.push_back({in.type, in.name == "c" ? std::vector<double>{0, 1, 2}
+                               : in.name == "s" ? std::vector<double>{1, 2, 4} : std::vector<double>{0}});
+  EXPECT_EQ(Interpret(f, inputs)[0].data[0], 2 * (1 + 4 + 12));
+}
+
+TEST(Called, WhatCannotBeSolvedInAnExpression) {
+  const auto errors = [](const std::string& inner) {
+    return BuildText("problem inner\ncontext c : real\n" + inner +
+                     "problem outer\nvariable y : real\nminimize inner(c = y).v\n").errors;
+  };
+  EXPECT_NE(errors("variable v : real in box(0, 1)\nminimize (v - c)^2\n").find("`v` is in a set"), std::string::npos);
+  EXPECT_NE(errors("variable v : real\nminimize sin(v - c)\n").find("not known to be smooth and convex"),
+            std::string::npos);
+  EXPECT_NE(errors("variable v : real\nminimize (v - c)^2\nsubject to\n  least: v >= 0\n").find("it has constraints"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace amo::compiler

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sets that project by an algorithm: nearest points against the variational inequality or all points, derivatives
+// against differences; discrete sets pass derivatives straight through.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "compiler/build.h"
+#include "compiler/derive.h"
+#include "compiler/interpret.h"
+#include "lang/check.h"
+
+namespace amo::compiler {
+namespace {
+
+using Vector = std::vector<double>;
+
+Program BuildText(const std::string& text) {
+  lang::Diagnostics diagnostics;
+  const lang::Program source = lang::LoadText("test.amo", "amo 1\nproblem p\n" + text, diagnostics);
+  const lang::Problem problem = lang::Choose(source, {}, diagnostics);
+  lang::Check(source, problem, diagnostics);
+  Program p = Build(source, problem, {}, diagnostics);
+  for (const lang::Diagnostic& d : diagnostics.all()) {
+    EXPECT_NE(d.severity, lang::Severity::kError) << d.message << "\n" << text;
+  }
+  return p;
+}
+
+// x to the nearest point, as `objective` of an equation that is linear in it: c'project(x, SET).
+struct Projection {
+  Function f;
+  Shape shape;
+
+  Projection(const std::string& type, const std::string& set, Shape s) : shape(std::move(s)) {
+    f = *BuildText("context x : " + type + " ~ normal(0, 1)\ncontext c : " + type +
+                   " ~ normal(0, 1)\nvariable y : real\nminimize sum(c .* project(x, " + set + ")) + 0 * y\n")
+             .objective;
+  }
+
+  std::vector<Tensor> Inputs(const Vector& x, const Vector& c) const {
+    std::vector<Tensor> all;
+    for (const Input& in : f.inputs) all.push_back({in.type, in.name == "x" ? x : in.name == "c" ? c : Vector{0}});
+    return all;
+  }
+  double Along(const Vector& x, const Vector& c) const { return Interpret(f, Inputs(x, c))[0].data[0]; }
+  Vector Of(const Vector& x) const {
+    Vector point(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      Vector unit(x.size());
+      unit[i] = 1;
+      point[i] = Along(x, unit);
+    }
+    return point;
+  }
+  Vector Slope(const Vector& x, const Vector& c) const { return Interpret(Gradient(f, {f.FindInput("x")}), Inputs(x, c))[1].data; }
+};
+
+Vector Draw(std::mt19937_64& g, std::size_t n, double scale) {
+  std::normal_distribution<double> normal(0, scale);
+  Vector x(n);
+  for (double& v : x) v = normal(g);
+  return x;
+}
+
+double Inner(const Vector& x, const Vector& p, const Vector& q) {
+  double sum = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) sum += (x[i] - p[i]) * (q[i] - p[i]);
+  return sum;
+}
+
+// Feasible by the set's own conditions, idempotent, the variational inequality, and the derivative.
+TEST(Sets, ConvexOnes) {
+  std::mt19937_64 g(11);
+  const struct {
+    std::string type, set;
+    Shape shape;
+    double feasible;  // by how much a point may fail
+  } kCases[] = {{"real[5]", "permutahedron", {5}, 1e-12},
+                {"real[3]", "exponential_cone", {3}, 1e-9},
+                {"real[4, 4]", "birkhoff", {4, 4}, 1e-11},
+                {"real[5]", "affine([[1, 2, 0, 0, 1], [0, 1, -1, 3, 0]], [1, 2])", {5}, 1e-12}};
+  const auto fails = [](const std::string& set, const Vector& p) {
+    double most = 0;
+    if (set == "permutahedron") {  // no sum of k entries is above n + … + (n - k + 1)
+      Vector s = p;
+      std::sort(s.rbegin(), s.rend());
+      double sum = 0, bound = 0;
+      for (std::size_t k = 0; k < s.size(); ++k) {
+        sum += s[k], bound += static_cast<double>(s.size() - k);
+        most = std::max(most, sum - bound);
+      }
+      return std::max(most, std::fabs(sum - bound));
+    }
+    if (set == "exponential_cone")
+      return p[1] > 0 ? p[1] * std::exp(p[0] / p[1]) - p[2] : std::max({-p[1], p[0], -p[2], 0.0});
+    if (set == "birkhoff") {
+      for (std::size_t i = 0; i < 4; ++i) {
+        double row = -1, column = -1;
+        for (std::size_t j = 0; j < 4; ++j) {
+          row += p[4 * i + j], column += p[4 * j + i];
+          most = std::max(most, -p[4 * i + j]);
+        }
+        most = std::max({most, std::fabs(row), std::fabs(column)});
+      }
+      return most;
+    }
+    return std::max(std::fabs(p[0] + 2 * p[1] + p[4] - 1), std::fabs(p[1] - p[2] + 3 * p[3] - 2));
+  };
+  for (const auto& c : kCases) {
+    const Projection project(c.type, c.set, c.shape);
+    const auto n = static_cast<std::size_t>(Count(c.shape));
+    int smooth = 0;
+    for (int k = 0; k < 60; ++k) {
+      const Vector x = Draw(g, n, k % 3 == 0 ? 10 : 1), z = Draw(g, n, 3), w = Draw(g, n, 1);
+      const Vector p = project.Of(x), again = project.Of(p), q = project.Of(z);
+      EXPECT_LE(fails(c.set, p), c.feasible * (1 + std::fabs(x[0]))) << c.set;
+      for (std::size_t i = 0; i < n; ++i) EXPECT_NEAR(again[i], p[i], 1e-8) << c.set;
+      EXPECT_LE(Inner(x, p, q), 1e-8) << c.set;
+      const Vector slope = project.Slope(x, w), along = Draw(g, n, 1);
+      const double h = 1e-5;
+      Vector up = x, down = x;
+      double product = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        up[i] += h * along[i], down[i] -= h * along[i];
+        product += slope[i] * along[i];
+      }
+      const double here = project.Along(x, w), more = project.Along(up, w), less = project.Along(down, w);
+      if (std::fabs((more - here) - (here - less)) > 1e-3 * h) continue;  // a kink between
+      ++smooth;
+      EXPECT_NEAR((more - less) / (2 * h), product, 1e-5 * (1 + std::fabs(product))) << c.set;
+    }
+    EXPECT_GT(smooth, 40) << c.set;
+  }
+}
+
+TEST(Sets, ExponentialConeAtItsEnds) {
+  const Projection project("real[3]", "exponential_cone", {3});
+  const struct { Vector x, p;
+  } kCases[] = {
+      {{0, 1, 1}, {0, 1, 1}},              // on the surface
+      {{-1, 0, 2}, {-1, 0, 2}},            // on the face
+      {{-1, -2, 3}, {-1, 0, 3}},           // onto the face
+      {{-1, -2, -3}, {-1, 0, 0}},          // onto its edge
+      {{1, -1, -1}, {0, 0, 0}},            // in the polar cone
+      {{0, 0, 0}, {0, 0, 0}},
+  };
+  for (const auto& c : kCases) {
+    const Vector p = project.Of(c.x);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(p[i], c.p[i], 1e-12) << c.x[0] << ' ' << c.x[1] << ' ' << c.x[2];
+  }
+}
+
+TEST(Sets, PermutationsAreTheCheapest) {
+  std::mt19937_64 g(3);
+  const std::size_t n = 5;
+  const Projection project("real[5, 5]", "permutation", {5, 5});
+  for (int k = 0; k < 100; ++k) {
+    Vector x = Draw(g, n * n, 1);
+    if (k % 4 == 0) for (double& v : x) v = std::round(2 * v);  // ties
+    const Vector p = project.Of(x);
+    std::vector<std::size_t> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    double best = -std::numeric_limits<double>::infinity(), reached = 0;
+    do {
+      double sum = 0;
+      for (std::size_t i = 0; i < n; ++i) sum += x[n * i + order[i]];
+      best = std::max(best, sum);
+    } while (std::next_permutation(order.begin(), order.end()));
+    std::vector<int> columns(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      int ones = 0;
+      for (std::size_t j = 0; j < n; ++j) {
+        EXPECT_TRUE(p[n * i + j] == 0 || p[n * i + j] == 1);
+        ones += p[n * i + j] == 1, columns[j] += p[n * i + j] == 1;
+        reached += x[n * i + j] * p[n * i + j];
+      }
+      EXPECT_EQ(ones, 1);
+    }
+    for (const int ones : columns) EXPECT_EQ(ones, 1);
+    EXPECT_NEAR(reached, best, 1e-12) << k;
+  }
+}
+
+TEST(Sets, OtherDiscreteOnes) {
+  const Vector x{-3, 0.4, 0.6, 2.5, 1.2, 9};
+  EXPECT_EQ(Projection("real[6]", "binary", {6}).Of(x), (Vector{0, 0, 1, 1, 1, 1}));
+  EXPECT_EQ(Projection("real[6]", "integers(-2, 4)", {6}).Of(x), (Vector{-2, 0, 1, 3, 1, 4}));
+  EXPECT_EQ(Projection("real[6]", "one_of", {6}).Of(x), (Vector{0, 0, 0, 0, 0, 1}));
+}
+
+// A variable's projection onto a discrete set has the derivative of the identity; a rule of its own has none.
+TEST(Sets, DiscreteOnesPassDerivativesThrough) {
+  const Program p = BuildText("variable y : real[3] in one_of\nminimize sumsq(y)\n");
+  EXPECT_EQ(p.discrete, std::vector<std::string>{"y"});
+  const Vector x{0.3, 2, -1};
+  const Function& f = *p.project;
+  EXPECT_EQ(Interpret(f, {{{Elem::kReal, {3}}, x}})[0].data, (Vector{0, 1, 0}));
+  const Vector adjoint{5, 6, 7};
+  const Vector back = Interpret(Vjp(f, {0}), {{{Elem::kReal, {3}}, x}, {{Elem::kReal, {3}}, adjoint}})[0].data;
+  EXPECT_EQ(back, adjoint);
+}
+
+}  // namespace
+}  // namespace amo::compiler
