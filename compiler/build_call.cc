@@ -100,29 +100,19 @@ Term Scope::Reduction(const lang::BinderCall& call, const lang::Expr& e) {
 
 Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
   const auto* callee = std::get_if<lang::Name>(&call.callee->node);
-  if (!callee) Unsupported(e.span, "an indexed network");
+  if (!callee) {  // one of a family: NAME[i](…)
+    const auto* member = std::get_if<lang::Index>(&call.callee->node);
+    const auto* family = member ? std::get_if<lang::Name>(&member->base->node) : nullptr;
+    const lang::NetworkDecl* network = family ? FindNetwork(family->name.text) : nullptr;
+    if (!network) Unsupported(e.span, "a call of this");
+    return CallNetwork(*network, call, member->items, e);
+  }
   const std::string& name = callee->name.text;
   const auto it = problem.names.find(name);
   if (it != problem.names.end()) {
     const lang::Decl& d = *it->second;
     if (const auto* f = std::get_if<lang::FunctionDecl>(&d.node)) return Apply(*f, call, e);
-    if (const auto* n = std::get_if<lang::NetworkDecl>(&d.node)) {
-      if (!n->body || (n->source && call.weights.empty())) Unsupported(e.span, "a network from a file");
-      std::vector<Term> args;
-      for (const lang::Argument& a : call.args) args.push_back(Eval(*a.value));
-      if (args.size() != n->params.size()) {
-        Refuse(lang::Code::kArgumentCount, e.span,
-               fmt::format("`{}` takes {} arguments, {} are given", name, n->params.size(), args.size()));
-      }
-      for (std::size_t k = 0; k < args.size(); ++k)
-        args[k] = Declared(args[k], n->params[k].type, call.args[k].value->span);
-      const Shape result = Dims(n->result);
-      if (call.weights.empty()) return Network(name, n->body.get(), args, result, e.span);
-      std::vector<Term> parts;
-      for (const lang::ExprPtr& w : call.weights) parts.push_back(Flat(Real(Eval(*w))));
-      const Term given = Concat(std::move(parts), 0, call.weights[0]->span);
-      return Network(name, n->body.get(), args, result, call.weights[0]->span, &given);
-    }
+    if (const auto* n = std::get_if<lang::NetworkDecl>(&d.node)) return CallNetwork(*n, call, {}, e);
   }
   if (name == "expect" && in_report && call.args.size() == 1) return Expect(*call.args[0].value);
   const auto* only =

@@ -181,8 +181,12 @@ Term Scope::WeightOf(NetworkWeights& w, const Shape& shape, double bound, lang::
   }
   const bool known =
       std::any_of(program.weights.begin(), program.weights.end(), [&](const Weight& x) { return x.input == input; });
-  if (!known) program.weights.push_back({input, {Elem::kReal, shape}, bound});
-  return InputOnce(input, Role::kShared, {Elem::kReal, shape});
+  Shape whole = w.family;
+  whole.insert(whole.end(), shape.begin(), shape.end());
+  if (!known) program.weights.push_back({input, {Elem::kReal, whole}, bound});
+  Term t = InputOnce(input, Role::kShared, {Elem::kReal, whole});
+  for (const Term& member : w.member) t = GatherOne(t, 0, member);
+  return t;
 }
 
 const lang::NetworkDecl* Scope::FindNetwork(const std::string& name) const {
@@ -196,7 +200,7 @@ std::vector<NetworkWeights::Array> Scope::WeightArrays(const lang::NetworkDecl& 
   Scope s(scratch, problem, tables, program, {}, diagnostics);
   std::vector<Term> args;
   for (const lang::Param& p : network.params) args.push_back(s.Of(scratch.Filled(0, s.Dims(p.type))));
-  NetworkWeights weights{NetworkWeights::From::kCounted, network.name.text, nullptr, {}, 0};
+  NetworkWeights weights{NetworkWeights::From::kCounted, network.name.text, nullptr, {}, 0, {}, {}};
   s.NetworkFrom(weights, network.body.get(), args, s.Dims(network.result), network.name.span);
   return weights.arrays;
 }
@@ -213,6 +217,45 @@ std::vector<double> Scope::WeightBounds(const lang::NetworkDecl& network) {
     bounds.insert(bounds.end(), static_cast<std::size_t>(a.count), a.bound);
   }
   return bounds;
+}
+
+// ---- calls
+
+Term Scope::CallNetwork(const lang::NetworkDecl& network, const lang::Call& call,
+                        const std::vector<lang::IndexItem>& member, const lang::Expr& e) {
+  const std::string& name = network.name.text;
+  if (!network.body || (network.source && call.weights.empty())) Unsupported(e.span, "a network from a file");
+  if (call.args.size() != network.params.size())
+    Refuse(lang::Code::kArgumentCount, e.span,
+           fmt::format("`{}` takes {} arguments, {} are given", name, network.params.size(), call.args.size()));
+  std::vector<Term> args;
+  for (std::size_t k = 0; k < call.args.size(); ++k)
+    args.push_back(Declared(Eval(*call.args[k].value), network.params[k].type, call.args[k].value->span));
+  const Shape result = Dims(network.result);
+  if (!call.weights.empty()) {
+    std::vector<Term> parts;
+    for (const lang::ExprPtr& w : call.weights) parts.push_back(Flat(Real(Eval(*w))));
+    const Term given = Concat(std::move(parts), 0, call.weights[0]->span);
+    return Network(name, network.body.get(), args, result, call.weights[0]->span, &given);
+  }
+  NetworkWeights weights{NetworkWeights::From::kOwn, name, nullptr, {}, 0, {}, {}};
+  if (member.size() != network.index.size())
+    Refuse(lang::Code::kShapeMismatch, e.span,
+           fmt::format("`{}` is a family of networks over {} indices, {} are given", name, network.index.size(),
+                       member.size()));
+  for (std::size_t k = 0; k < member.size(); ++k) {
+    const lang::Binder& binder = network.index[k];
+    const double lo = binder.lo ? Constant(*binder.lo, "the start of a range") : 0;
+    weights.family.push_back(static_cast<std::int64_t>(Constant(*binder.hi, "the end of a range") - lo));
+    if (member[k].kind != lang::IndexItem::Kind::kAt) Unsupported(e.span, "a range of networks");
+    const Term at = Eval(*member[k].at);
+    const auto known = TryConstant(*member[k].at);
+    if (known && (*known < lo || *known >= lo + static_cast<double>(weights.family.back())))
+      Refuse(lang::Code::kDomain, member[k].at->span,
+             fmt::format("the index {} leaves the family of {} networks", *known, weights.family.back()));
+    weights.member.push_back(lo == 0 ? at : Sub(at, Number(lo, Elem::kInt)));
+  }
+  return NetworkFrom(weights, network.body.get(), args, result, e.span);
 }
 
 // ---- the network
@@ -237,7 +280,7 @@ Term Scope::NetworkFrom(NetworkWeights& weights, const lang::Expr* written, cons
 
 Term Scope::Network(const std::string& name, const lang::Expr* written, const std::vector<Term>& args,
                     const Shape& result, lang::Span at, const Term* given) {
-  NetworkWeights weights{given ? NetworkWeights::From::kGiven : NetworkWeights::From::kOwn, name, given, {}, 0};
+  NetworkWeights weights{given ? NetworkWeights::From::kGiven : NetworkWeights::From::kOwn, name, given, {}, 0, {}, {}};
   const Term y = NetworkFrom(weights, written, args, result, at);
   if (given && weights.count != Own(*given)[0])
     Refuse(lang::Code::kShapeMismatch, at,

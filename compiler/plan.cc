@@ -317,14 +317,51 @@ Term ProjectWithin(Scope& s, const Plan& plan, const lang::ValueDecl& variable, 
   return t;
 }
 
+namespace {
+
+// The nearest point of a discrete set does not move with y. What moves in its place, for derivatives: within bounds y
+// itself, and beyond them a tenth of it (the straight-through estimator of Bengio, Léonard, Courville 2013); of a unit
+// vector or a permutation what its choice depends on, y less its means along the axes whose sums are fixed, and without
+// its length (Sahoo, Paulus, Vlastelica, Musil, Kuleshov, Martius 2023).
+Term Through(Scope& s, const lang::Expr& set, Term y) {
+  constexpr double kBeyond = 0.1;
+  const Scope::Set known = s.SetOf(set);
+  const std::string& name = known.decl->name.text;
+  if (name == "binary" || name == "integers") {
+    const Term lo = known.args.empty() ? s.Number(0) : s.Real(known.args[0]);
+    const Term hi = known.args.empty() ? s.Number(1) : s.Real(known.args[1]);
+    const Term inside = s.Binary(Op::kMin, s.Binary(Op::kMax, y, lo, set.span, "max"), hi, set.span, "min");
+    return s.Add(inside, s.Mul(s.Number(kBeyond), s.Sub(y, inside)));
+  }
+  const Shape shape = s.Own(y);
+  const auto rank = static_cast<std::int64_t>(shape.size());
+  const std::int64_t fixed = name == "one_of" ? 1 : 2;
+  const auto spread = [&](const Term& t, const std::vector<std::int64_t>& over) {
+    std::vector<std::int64_t> map;
+    for (std::int64_t d = 0, k = 0; d < rank; ++d) map.push_back(std::count(over.begin(), over.end(), d) ? -1 : k++);
+    return s.Spread(t, map, shape);
+  };
+  std::vector<std::int64_t> axes;
+  for (std::int64_t axis = rank - fixed; axis < rank; ++axis) {
+    const auto extent = static_cast<double>(shape[static_cast<std::size_t>(axis)]);
+    y = s.Sub(y, spread(s.Div(s.ReduceOwn(Op::kReduceSum, y, {axis}), s.Number(extent)), {axis}));
+    axes.push_back(axis);
+  }
+  const Term square = s.Add(s.ReduceOwn(Op::kReduceSum, s.Mul(y, y), axes), s.Number(1e-24));
+  return s.Div(y, spread(s.Unary(Op::kSqrt, square), axes));
+}
+
+}  // namespace
+
 Term ProjectedVariable(Parts& parts, Scope& s, const std::string& name, const Term& y) {
   const lang::ValueDecl& v = *AsVariable(parts.problem, name);
   const auto bounds = parts.plan->bounds.find(name);
   if (bounds != parts.plan->bounds.end()) return ProjectWithin(s, *parts.plan, v, y, bounds->second);
   if (!v.set || IsRowSet(parts.problem, *v.set)) return y;
   const Term point = s.Project(*v.set, y);
-  // Where the nearest point does not move with y, derivatives pass straight through (Bengio, Léonard, Courville 2013).
-  return IsDiscreteSet(parts.problem, *v.set) ? s.Add(point, s.Sub(y, s.Unary(Op::kStop, y))) : point;
+  if (!IsDiscreteSet(parts.problem, *v.set)) return point;
+  const Term through = Through(s, *v.set, y);
+  return s.Add(point, s.Sub(through, s.Unary(Op::kStop, through)));
 }
 
 std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& program) {

@@ -135,15 +135,15 @@ std::vector<Term> Refine::Project(std::vector<Term> y) {
   return y;
 }
 
+const lang::Expr* Refine::SetOf(std::size_t k) const {
+  if (!stages_.over.empty()) return stages_.over[k].set.get();
+  const lang::ValueDecl* v = AsVariable(parts_.problem, moved_[k].name);
+  return v && v->set ? v->set.get() : nullptr;
+}
+
 bool Refine::IsBox(std::size_t k) const {
-  const lang::Expr* set = nullptr;
-  if (stages_.over.empty()) {
-    if (!parts_.program.projected.empty()) return false;
-    const lang::ValueDecl* v = AsVariable(parts_.problem, moved_[k].name);
-    set = v && v->set ? v->set.get() : nullptr;
-  } else {
-    set = stages_.over[k].set.get();
-  }
+  if (stages_.over.empty() && !parts_.program.projected.empty()) return false;
+  const lang::Expr* set = SetOf(k);
   const lang::Name* word = set ? WordOf(*set) : nullptr;
   return !set || (word && (word->name.text == "box" || word->name.text == "nonnegative" ||
                            word->name.text == "ballinf"));

@@ -41,6 +41,7 @@ class Refine {
   Slope Gradient(const std::vector<Term>& at);       // constants for derivatives where the file says `first_order`
   Term Project(std::size_t k, const Term& y);        // onto its set
   std::vector<Term> Project(std::vector<Term> y);
+  const lang::Expr* SetOf(std::size_t k) const;      // null where it is free
   bool IsBox(std::size_t k) const;                   // it is free, or each entry has bounds of its own
 
   // The method's own state: `Begin` gives it its start, State reads it, Next sets it one step on.
@@ -86,6 +87,7 @@ std::vector<Term> Predictions(Parts& parts, Scope& s, const lang::Stages* writte
 // The methods, one file each.
 void BeginNothing(Refine&);
 void StepGradient(Refine&);           // refine_descent.cc
+void StepRiemannian(Refine&);
 void BeginMomentum(Refine&);
 void StepMomentum(Refine&);
 void BeginAdam(Refine&);

@@ -51,6 +51,50 @@ void BeginNothing(Refine&) {}
 
 void StepGradient(Refine& r) { Descend(r, GradientNow(r)); }
 
+// On a manifold: along the gradient's tangent part, then back by the projection (Absil, Mahony, Sepulchre 2008). On the
+// positive definite matrices along the geodesic of the metric that no change of basis changes (Pennec, Fillard, Ayache
+// 2006): M <- R exp(-rate R G R) R with R the root of M, which never leaves them. Any other set: projected.
+void StepRiemannian(Refine& r) {
+  Scope& s = r.s;
+  const std::vector<Term> g = GradientNow(r);
+  const Term rate = RateOf(r);
+  std::vector<Term> next;
+  for (std::size_t k = 0; k < g.size(); ++k) {
+    const Term& y = r.now(k);
+    const lang::Expr* set = r.SetOf(k);
+    const auto* word = set ? std::get_if<lang::Name>(&set->node) : nullptr;
+    const std::string name = word && s.problem.library_sets.count(word->name.text) ? word->name.text : "";
+    const auto rank = static_cast<std::int64_t>(s.Own(y).size());
+    if ((name == "stiefel" || name == "spd") && rank != 2)
+      s.Unsupported(r.span(), "`riemannian_gradient` over more than one matrix");
+    const auto symmetric = [&](const Term& t) {
+      return s.Mul(s.Number(0.5), s.Add(t, s.Transposed(t, r.span())));
+    };
+    const auto product = [&](const Term& a, const Term& b) { return s.Multiply(a, b, r.span()); };
+    if (name == "spd") {
+      const auto of_eigenvalues = [&](const char* f, const Term& t) {
+        return s.Spectral(lang::Name{{f, r.span()}}, t, *set);
+      };
+      const Term root = of_eigenvalues("sqrt", y);
+      const Term turned = product(product(root, symmetric(g[k])), root);
+      const Term moved = of_eigenvalues("exp", s.Mul(s.Unary(Op::kNeg, rate), turned));
+      next.push_back(symmetric(product(product(root, moved), root)));
+      continue;
+    }
+    Term along = g[k];
+    if (name == "sphere") {
+      std::vector<std::int64_t> map;
+      for (std::int64_t d = 0; d < rank; ++d) map.push_back(d + 1 < rank ? d : -1);
+      const Term radial = s.ReduceOwn(Op::kReduceSum, s.Mul(g[k], y), {rank - 1});
+      along = s.Sub(along, s.Mul(s.Spread(radial, map, s.Own(y)), y));
+    } else if (name == "stiefel") {
+      along = s.Sub(along, product(y, symmetric(product(s.Transposed(y, r.span()), g[k]))));
+    }
+    next.push_back(r.Project(k, s.Sub(y, s.Mul(rate, along))));
+  }
+  r.Move(next);
+}
+
 void BeginMomentum(Refine& r) { BeginZeros(r, "velocity"); }
 
 // v <- decay v + g, y <- y - rate v: the heavy ball (Polyak 1964), as LibTorch's SGD writes it.

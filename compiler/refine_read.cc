@@ -40,9 +40,11 @@ const std::vector<Known> kRefinements = {
     {"newton", {"steps", "tol"}},
     {"ipopt", {"steps", "tol"}},
 };
-// `projected_gradient` with a rate is gradient descent, whose steps are projected.
-const Known kProjectedAtRate = {
-    "projected_gradient", {"steps", "rate", "clip", "tol"}, BeginNothing, StepGradient, true};
+// With a rate these are formulas: gradient descent, whose steps are projected or follow the manifold.
+const Known kAtRate[] = {
+    {"projected_gradient", {"steps", "rate", "clip", "tol"}, BeginNothing, StepGradient, true},
+    {"riemannian_gradient", {"steps", "rate", "clip", "tol"}, BeginNothing, StepRiemannian, true},
+};
 
 struct PassageRow {
   const char* name;
@@ -121,7 +123,7 @@ Refinement ReadRefinement(Parts& parts, const lang::Stages& stages, const lang::
   });
   const Known* known = nullptr;
   for (const Known& k : kRefinements) if (name == k.name) known = &k;
-  if (name == "projected_gradient" && rated) known = &kProjectedAtRate;
+  for (const Known& k : kAtRate) if (rated && name == k.name) known = &k;
   if (!known) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
   RefuseUnfit(s, name, e.span);
   Refinement r;

@@ -37,6 +37,9 @@ struct NetworkWeights {
   };
   std::vector<Array> arrays;    // what was asked for
   std::int64_t count = 0;       // all entries of `arrays`
+  // Own ones of a family, NAME[i in n]: each array holds those of all members, of which `member` is called.
+  Shape family;
+  std::vector<Term> member;
 };
 
 // Thrown after a diagnostic was reported; caught where a part of the problem is built.
@@ -81,6 +84,8 @@ class Scope {
   Term Scan(const lang::BinderCall& call, const lang::Expr& e);  // build_scan.cc
   Term Grad(const lang::Call& call, const lang::Expr& e);        // build_grad.cc
   Term Apply(const lang::FunctionDecl& f, const lang::Call& call, const lang::Expr& e);
+  Term CallNetwork(const lang::NetworkDecl& network, const lang::Call& call,
+                   const std::vector<lang::IndexItem>& member, const lang::Expr& e);
   // builder: null for the default model; given: the weights, where they are no inputs of the function.
   Term Network(const std::string& name, const lang::Expr* builder, const std::vector<Term>& args, const Shape& result,
                lang::Span at, const Term* given = nullptr);
@@ -154,6 +159,7 @@ class Scope {
   Term XLogX(const Term& x, lang::Span at);                        // 0 at 0
   Term Identity(std::int64_t n);
   Term LinearSolution(const Term& a, const Term& right);           // build_matrix.cc
+  Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);  // build_spectral.cc
   // `start` after as many steps; a step keeps shape and loops (build_scan.cc).
   Term Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step);
 
@@ -200,7 +206,6 @@ class Scope {
   Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
   Term Eigenvalues(const Term& eigen);  // build_spectral.cc
   Term Eigenvectors(const Term& eigen);
-  Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);
   void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 
   Kinds inputs_;

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "compiler/build.h"
@@ -195,16 +196,33 @@ TEST(Sets, OtherDiscreteOnes) {
   EXPECT_EQ(Projection("real[6]", "one_of", {6}).Of(x), (Vector{0, 0, 0, 0, 0, 1}));
 }
 
-// A variable's projection onto a discrete set has the derivative of the identity; a rule of its own has none.
+// Derivatives pass through a variable's projection onto a discrete set: bits within their bounds move, beyond them a
+// tenth; unit vectors and permutations feel neither a common shift nor a scale.
 TEST(Sets, DiscreteOnesPassDerivativesThrough) {
-  const Program p = BuildText("variable y : real[3] in one_of\nminimize sumsq(y)\n");
-  EXPECT_EQ(p.discrete, std::vector<std::string>{"y"});
-  const Vector x{0.3, 2, -1};
-  const Function& f = *p.project;
-  EXPECT_EQ(Interpret(f, {{{Elem::kReal, {3}}, x}})[0].data, (Vector{0, 1, 0}));
-  const Vector adjoint{5, 6, 7};
-  const Vector back = Interpret(Vjp(f, {0}), {{{Elem::kReal, {3}}, x}, {{Elem::kReal, {3}}, adjoint}})[0].data;
-  EXPECT_EQ(back, adjoint);
+  const auto back = [](const std::string& type, const std::string& set, const Shape& shape, const Vector& at,
+                       const Vector& adjoint) {
+    const Program p = BuildText("variable y : " + type + " in " + set + "\nminimize sum(y)\n");
+    EXPECT_EQ(p.discrete, std::vector<std::string>{"y"});
+    EXPECT_EQ(Interpret(*p.project, {{{Elem::kReal, shape}, at}})[0].data, Projection(type, set, shape).Of(at));
+    return Interpret(Vjp(*p.project, {0}), {{{Elem::kReal, shape}, at}, {{Elem::kReal, shape}, adjoint}})[0].data;
+  };
+  const Vector bits = back("real[3]", "binary", {3}, {0.3, 2, -1}, {5, 6, 7});
+  const Vector whole = back("real[3]", "integers(-1, 4)", {3}, {0.3, 6, -1.5}, {5, 6, 7});
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_NEAR(bits[i], (Vector{5, 0.6, 0.7})[i], 1e-12);
+    EXPECT_NEAR(whole[i], (Vector{5, 0.6, 0.7})[i], 1e-12);
+  }
+  std::mt19937_64 g(4);
+  for (const auto& [type, set, shape] : {std::tuple{"real[4]", "one_of", Shape{4}},
+                                         std::tuple{"real[3, 3]", "permutation", Shape{3, 3}}}) {
+    const auto n = static_cast<std::size_t>(Count(shape));
+    const Vector at = Draw(g, n, 1), adjoint = Draw(g, n, 1), d = back(type, set, shape, at, adjoint);
+    double along = 0, sum = 0, size = 0;
+    for (std::size_t i = 0; i < n; ++i) along += d[i] * at[i], sum += d[i], size += d[i] * d[i];
+    EXPECT_NEAR(along, 0, 1e-12) << set;
+    EXPECT_NEAR(sum, 0, 1e-12) << set;
+    EXPECT_GT(size, 1e-4) << set;
+  }
 }
 
 }  // namespace
