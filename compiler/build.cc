@@ -52,11 +52,11 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
   };
   const bool predicts = !p.solve || p.model || !p.train.empty();
   for (const lang::Constraint* c : p.constraints) {
-    if (!predicts || IsKept(program, c->name.text)) continue;
+    if (!predicts || IsKept(program, c->name.text) || IsCompleted(p, program, c->name.text)) continue;
     diagnostics.Warning(
         lang::Code::kUnsupported, c->span,
         fmt::format("predictions are {} the constraint `{}`, without a guarantee",
-                    program.corrected ? "corrected towards" : "trained to keep", c->name.text));
+                    program.corrected || WritesStage(p, "correct") ? "corrected towards" : "trained to keep", c->name.text));
   }
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
 }

@@ -115,19 +115,8 @@ class Newton {
     return {GradientAt(s_.b, total, {leaf.value}, {w.value}, 1)[1], w.axes, false, -1, 0};
   }
 
-  // Row i is the derivative of entry i of the gradient: of as many copies of w as it has entries.
   Term Hessian(const Term& w) {
-    const int row = s_.OpenRange(n_);
-    std::vector<int> axes = w.axes;
-    axes.push_back(row);
-    const Term copies = s_.Widen(w, axes, {n_});
-    const Term leaf{s_.b.Placeholder(s_.b.type(copies.value)), axes, false, -1, 0};
-    Term unit = s_.Identity(n_);
-    unit.axes = {row};  // its first axis is the loop's
-    const Value total = Total(s_.Mul(Gradient(leaf), unit));
-    Term rows{GradientAt(s_.b, total, {leaf.value}, {copies.value}, 1)[1], w.axes, false, -1, 0};
-    s_.CloseLoops(1);
-    return rows;
+    return s_.Jacobian(w, n_, [&](const Term& x) { return Gradient(x); });
   }
 
   // The longest of w - d, w - d / 2, … with the least objective, d the Newton step.

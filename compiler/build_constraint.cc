@@ -137,7 +137,7 @@ void BuildLagrangian(Parts& parts) {
     if (!IsKept(program, c->name.text) && IsBuilt(program, *c)) open.push_back(c);
   }
   if (open.empty() || !program.objective) return;
-  program.corrected = CanCorrect(program);
+  program.corrected = !WritesItsPlan(parts.problem) && CanCorrect(program);
   program.lagrangian = parts.Make("lagrangian", kSeen, [&](Scope& s) {
     Term total = s.Objective(parts.problem.objectives[0]->value->span);
     Term squares = s.Number(0);
@@ -207,6 +207,29 @@ void ChooseProjected(Program& program, bool sets_are_rows, const std::vector<std
 
 }  // namespace
 
+Scope::Demands Scope::AllDemands() {
+  std::vector<Term> negative{Of(b.Filled(0, {0}))}, equal = negative;
+  for (const lang::Constraint* c : problem.constraints) {
+    std::vector<Cone> cones;
+    const auto side = [&](const Gap& gap, const std::vector<int>&) {
+      if (gap.kind == Gap::Kind::kSet) Unsupported(gap.span, "`in SET` beside `complete` and `correct`");
+      cones.push_back(gap.kind == Gap::Kind::kZero ? Cone::kZero : Cone::kNegative);
+      return gap.value;
+    };
+    const std::vector<Term> terms = OverGaps(*this, *c, side);
+    for (std::size_t k = 0; k < terms.size(); ++k)
+      (cones[k] == Cone::kZero ? equal : negative).push_back(Flat(terms[k]));
+  }
+  for (const Named& v : program.variables) {
+    const lang::ValueDecl& d = *AsVariable(problem, v.name);
+    const auto sides = d.set ? SidesOfSet(*this, *d.set, EvalNamed(v.name, d.set->span)) : std::nullopt;
+    if (!sides) continue;
+    negative.insert(negative.end(), sides->negative.begin(), sides->negative.end());
+    equal.insert(equal.end(), sides->equal.begin(), sides->equal.end());
+  }
+  return {Concat(std::move(negative), 0, {}), Concat(std::move(equal), 0, {})};
+}
+
 void BuildRows(Parts& parts) {
   Program& program = parts.program;
   bool sets_are_rows = true;
@@ -256,7 +279,7 @@ void BuildRows(Parts& parts) {
   program.rows_whole = program.rows_whole && sets_are_rows && program.sides;
   if (program.cones.empty()) return program.sides.reset();
   ClassifyRows(program);
-  if (program.affine) ChooseProjected(program, sets_are_rows, row_sets);
+  if (program.affine && !WritesItsPlan(parts.problem)) ChooseProjected(program, sets_are_rows, row_sets);
   if (!row_sets.empty() && program.projected.empty()) {
     const lang::ValueDecl& d = *AsVariable(parts.problem, row_sets[0]);
     parts.diagnostics.Error(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// grad(E, x): the derivative of E by the value that x names, as an expression like any other.
+// grad(E, x): the derivative of E by the value that x names, as an expression like any other; Jacobians.
 #include <fmt/format.h>
 
 #include "compiler/extract.h"
@@ -47,6 +47,23 @@ Term Scope::Grad(const lang::Call& call, const lang::Expr& e) {
   const Value total = ReduceAll(Op::kReduceSum, Term{f.value, {}, false, -1, 0}).value;
   const std::vector<Value> d = GradientAt(b, total, {leaf.value}, {point}, 1);
   return {d[1], leaf.axes, false, -1, 0};
+}
+
+// Row i is the derivative of entry i: `at` is repeated under a loop over the rows, and each copy has the gradient of one.
+Term Scope::Jacobian(const Term& at, std::int64_t rows, const std::function<Term(const Term&)>& f) {
+  const std::int64_t n = Own(at)[0];
+  const int row = OpenRange(rows);
+  std::vector<int> axes = at.axes;
+  axes.push_back(row);
+  const Term copies = Widen(at, axes, {n});
+  const Term leaf{b.Placeholder(b.type(copies.value)), axes, false, -1, 0};
+  Term unit = Identity(rows);
+  unit.axes = {row};  // its first axis is the loop's
+  const Term own = Mul(f(leaf), unit);
+  const Value total = ReduceAll(Op::kReduceSum, Term{own.value, {}, false, -1, 0}).value;
+  const Term result{GradientAt(b, total, {leaf.value}, {copies.value}, 1)[1], at.axes, false, -1, 0};
+  CloseLoops(1);
+  return result;
 }
 
 }  // namespace amo::compiler

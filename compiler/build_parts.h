@@ -42,6 +42,10 @@ const Scope::Kinds kSeen = {lang::ValueKind::kData, lang::ValueKind::kParameter,
 
 const lang::ValueDecl* AsVariable(const lang::Problem& problem, const std::string& name);  // null: it is none
 
+// Whether the model has a stage of this name, or, with `complete` or `correct`, sees to the constraints by itself.
+bool WritesStage(const lang::Problem& problem, const char* name);
+bool WritesItsPlan(const lang::Problem& problem);
+
 void BuildStages(Parts& parts);    // build_stages.cc: model, solve, update and its states
 void BuildSettings(Parts& parts);  // build_stages.cc: train
 void BuildLagrangian(Parts& parts);  // build_constraint.cc: the constraints that no projection keeps

@@ -17,6 +17,20 @@ const lang::ValueDecl* AsVariable(const lang::Problem& problem, const std::strin
   return v && v->kind == lang::ValueKind::kVariable ? v : nullptr;
 }
 
+bool WritesStage(const lang::Problem& problem, const char* name) {
+  static const std::vector<lang::ExprPtr> kNone;
+  const std::vector<lang::ExprPtr>& stages = problem.model ? problem.model->refinements : kNone;
+  return std::any_of(stages.begin(), stages.end(), [&](const lang::ExprPtr& e) {
+    const auto* call = std::get_if<lang::Call>(&e->node);
+    const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &e->node);
+    return word && word->name.text == name;
+  });
+}
+
+bool WritesItsPlan(const lang::Problem& problem) {
+  return WritesStage(problem, "complete") || WritesStage(problem, "correct");
+}
+
 namespace {
 
 using lang::ValueKind;
@@ -85,6 +99,7 @@ Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& na
       if (!stages.latents.empty() && !r.step)
         s.Unsupported(r.span, fmt::format("`{}` over values that are no variables", r.name));
       if (!is_model || !parts.program.multipliers || r.name == "iterate") continue;
+      if (r.name == "complete" || r.name == "correct") continue;
       const std::string open = parts.program.multipliers->outputs[0].name;
       s.Unsupported(r.span, fmt::format("`{}` after a prediction, under the constraint `{}`,", r.name,
                                         open.substr(open.find('/') + 1)));

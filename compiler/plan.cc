@@ -269,6 +269,7 @@ std::optional<SetSides> SidesOfSet(Scope& s, const lang::Expr& set, const Term& 
 Plan MakePlan(const lang::Program& source, const Parts& parts) {
   Plan plan;
   plan.bounded = FindBoundedSimplex(source);
+  if (WritesItsPlan(parts.problem)) return plan;  // its steps leave bounds again
   for (const lang::Constraint* c : parts.problem.constraints) {
     const auto found = BoundsOf(parts.problem, *c);
     if (!found) continue;
@@ -364,6 +365,15 @@ Term ProjectedVariable(Parts& parts, Scope& s, const std::string& name, const Te
   return s.Add(point, s.Sub(through, s.Unary(Op::kStop, through)));
 }
 
+bool IsCompleted(const lang::Problem& problem, const Program& program, const std::string& constraint) {
+  bool equations = false, others = false;
+  for (const ConeRows& rows : program.cones) {
+    if (rows.set || rows.name != constraint) continue;
+    (rows.cone == Cone::kZero ? equations : others) = true;
+  }
+  return equations && !others && WritesStage(problem, "complete");
+}
+
 std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& program) {
   std::vector<Guarantee> all;
   for (const lang::Constraint* c : problem.constraints) {
@@ -374,6 +384,8 @@ std::vector<Guarantee> Guarantees(const lang::Problem& problem, const Program& p
         {name, IsKept(program, name),
          bounds                  ? fmt::format("kept by construction: part of the projection of `{}`", bounds->variable)
          : IsKept(program, name) ? "kept to rounding by the projection onto all linear constraints and sets at once"
+         : IsCompleted(problem, program, name) ? "the model's `complete` solves for it"
+         : WritesStage(problem, "correct") ? "the model's `correct` descends on its violation: no guarantee"
          : program.corrected     ? "predictions are corrected by Gauss-Newton steps on linearized rows: no guarantee"
                                  : "penalized in training: no guarantee"});
   }

@@ -58,6 +58,9 @@ bool IsManifold(const lang::Problem& problem, const lang::Expr& set);
 
 std::optional<SetSides> SidesOfSet(Scope& scope, const lang::Expr& set, const Term& v);
 
+// Whether the constraint is equations, and the model's own `complete` solves them.
+bool IsCompleted(const lang::Problem& problem, const Program& program, const std::string& constraint);
+
 // What holds of each constraint, in the order of the file; for `amo explain`.
 struct Guarantee {
   std::string name;

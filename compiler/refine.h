@@ -96,6 +96,9 @@ void BeginProximal(Refine&);          // refine_proximal.cc
 void StepProximal(Refine&);
 void BeginCem(Refine&);               // refine_cem.cc
 void StepCem(Refine&);
+void StepComplete(Refine&);           // refine_feasible.cc
+void BeginCorrect(Refine&);
+void StepCorrect(Refine&);
 void BeginAnderson(Refine&);          // refine_anderson.cc
 void StepAnderson(Refine&);
 

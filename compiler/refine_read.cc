@@ -30,6 +30,8 @@ const std::vector<Known> kRefinements = {
     {"proximal_gradient", {"steps", "rate", "accelerate", "tol"}, BeginProximal, StepProximal, true},
     {"cem", {"steps", "samples", "elites", "sigma", "temperature", "tol"}, BeginCem, StepCem, true},
     {"anderson", {"steps", "memory", "relaxation", "rate", "tol"}, BeginAnderson, StepAnderson, true},
+    {"complete", {}, BeginNothing, StepComplete},
+    {"correct", {"steps", "rate", "momentum"}, BeginCorrect, StepCorrect},
     {"iterate", {"steps", "tol"}},
     {"lbfgs", {"steps", "tol", "memory"}},
     {"projected_gradient", {"steps", "tol", "memory"}},
@@ -129,6 +131,10 @@ Refinement ReadRefinement(Parts& parts, const lang::Stages& stages, const lang::
   Refinement r;
   r.name = name;
   r.span = e.span;
+  if (name == "complete") r.settings["steps"] = 1;
+  if ((name == "complete" || name == "correct") && !is_model)
+    s.Refuse(lang::Code::kUnsupported, e.span, fmt::format("`{}` is a stage of a model", name),
+             "`solve` keeps constraints by itself: leave it out");
   for (const lang::Argument& a : args) {
     if (!a.keyword) s.Unsupported(a.value->span, fmt::format("`{}` with a setting that has no name", name));
     const std::string& key = a.keyword->text;

@@ -117,6 +117,12 @@ class Scope {
   // The amounts by which it fails, flat; `shifted`: of its sides moved by "multiplier/NAME" over "penalty", and with
   // the signs of equations.
   Term Amounts(const lang::Constraint& c, bool shifted = false);
+  // All that constraints and sets demand, one vector each: entries of `negative` are <= 0, of `equal` 0. A set that is
+  // no polyhedron is left out. build_constraint.cc
+  struct Demands {
+    Term negative, equal;
+  };
+  Demands AllDemands();
   Term Violation(const std::string& name, lang::Span at);            // its norm; "": the sum over all constraints
   Term Solved(const std::string& name, lang::Span at);
   Term Regression(lang::Span at);
@@ -159,6 +165,8 @@ class Scope {
   Term XLogX(const Term& x, lang::Span at);                        // 0 at 0
   Term Identity(std::int64_t n);
   Term LinearSolution(const Term& a, const Term& right);           // build_matrix.cc
+  // Of f, a vector of `rows` entries, by the vector `at`: real[rows, n] (build_grad.cc).
+  Term Jacobian(const Term& at, std::int64_t rows, const std::function<Term(const Term&)>& f);
   Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);  // build_spectral.cc
   // `start` after as many steps; a step keeps shape and loops (build_scan.cc).
   Term Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step);
