@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "compiler/build_parts.h"
+#include "compiler/conic.h"
 #include "compiler/plan.h"
 
 namespace amo::compiler {
@@ -84,6 +85,10 @@ std::vector<NamedFunction> FunctionsOf(const Program& p) {
   add(p.update, "update");
   if (p.solve.written) add(p.solve.predict, "solve");
   for (const Function& c : p.constraints) all.push_back({after(c.name), "constraint", &c});
+  if (p.conic) {
+    for (const Function* f : {&p.conic->at, &p.conic->left, &p.conic->matrix, &p.conic->nearest, &p.conic->point})
+      all.push_back({f->name, "projection", f});
+  }
   add(p.lagrangian, "lagrangian");
   add(p.multipliers, "multipliers");
   add(p.sides, "sides");
@@ -134,7 +139,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
       return true;
     });
   }
-  const Plan plan = MakePlan(source, parts);
+  Plan plan = MakePlan(source, parts);
   parts.plan = &plan;
   program.project = parts.Make(
       "project", {ValueKind::kData, ValueKind::kParameter, ValueKind::kContext, ValueKind::kVariable}, [&](Scope& s) {
@@ -153,6 +158,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
     });
     if (f) program.constraints.push_back(std::move(*f));
   }
+  BuildConic(parts, plan);
   BuildRows(parts);
   BuildLagrangian(parts);
   BuildStages(parts);

@@ -139,6 +139,18 @@ struct Classified {
   lang::Span by;     // the source expression that makes it so; empty where there is none
 };
 
+// The projection onto sets and linear constraints r(y) = J y + r0 in cones, at once (compiler/conic.h). Inputs beside
+// those of the program, each named "conic/…": "jacobian" real[rows, n] and "offset" real[rows], which `at` gives;
+// "multipliers" real[rows] of the constraints; "inverse" real[rows, rows] of `matrix`; "y" real[n] and "r" real[rows].
+struct ConicProjection {
+  std::int64_t rows = 0;
+  Function at;       // → "conic/jacobian", "conic/offset"
+  Function left;     // → "left" real[rows], zero for the multipliers of the nearest point
+  Function matrix;   // → "matrix" real[rows, rows], a generalized derivative of `left` by the multipliers
+  Function nearest;  // → "conic/y" in the sets, "conic/r" in the cones
+  Function point;    // → the variables, one Newton step on
+};
+
 struct Program {
   std::string name;
   std::vector<Named> data, parameters, contexts, hidden, variables, states;
@@ -157,6 +169,7 @@ struct Program {
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
   std::vector<std::string> kept;            // constraints that `project` keeps
+  std::optional<ConicProjection> conic;     // where sets that are no polyhedra stand beside linear constraints
   std::vector<std::string> projected;  // those that the projection onto the affine ones of `cones`, all at once, keeps
   bool corrected = false;                   // predictions are moved towards the others: runtime/correct.h
   // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier /

@@ -14,14 +14,6 @@
 namespace amo::compiler {
 namespace {
 
-// One comparison or membership of a relation: `value` is in a cone where it holds, l - r <= 0, l - r == 0, v in SET.
-struct Gap {
-  enum class Kind : std::uint8_t { kNegative, kZero, kSet } kind;
-  Term value;                 // flat, of kSet as it is
-  const lang::Expr* set;      // of kSet
-  lang::Span span;
-};
-
 std::vector<Gap> Gaps(Scope& s, const lang::Relation& r) {
   std::vector<Gap> gaps;
   Term last;
@@ -55,7 +47,8 @@ Term Excess(Scope& s, const Gap& gap, const Term& v, bool amount) {
   return v;
 }
 
-// of(gap, loops) for each comparison of a constraint, under the loops of its index; each flat, the index outermost.
+}  // namespace
+
 std::vector<Term> OverGaps(Scope& s, const lang::Constraint& c,
                            const std::function<Term(const Gap&, const std::vector<int>&)>& of) {
   if (c.index.empty() && c.condition) s.Unsupported(c.condition->span, "a condition without an index");
@@ -80,6 +73,8 @@ std::vector<Term> OverGaps(Scope& s, const lang::Constraint& c,
   }
   return parts;
 }
+
+namespace {
 
 bool IsBuilt(const Program& program, const lang::Constraint& c) {
   return std::any_of(program.constraints.begin(), program.constraints.end(),
@@ -279,7 +274,7 @@ void BuildRows(Parts& parts) {
   program.rows_whole = program.rows_whole && sets_are_rows && program.sides;
   if (program.cones.empty()) return program.sides.reset();
   ClassifyRows(program);
-  if (program.affine && !WritesItsPlan(parts.problem)) ChooseProjected(program, sets_are_rows, row_sets);
+  if (program.affine && !program.conic && !WritesItsPlan(parts.problem)) ChooseProjected(program, sets_are_rows, row_sets);
   if (!row_sets.empty() && program.projected.empty()) {
     const lang::ValueDecl& d = *AsVariable(parts.problem, row_sets[0]);
     parts.diagnostics.Error(

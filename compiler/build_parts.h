@@ -2,6 +2,7 @@
 #ifndef AMO_COMPILER_BUILD_PARTS_H_
 #define AMO_COMPILER_BUILD_PARTS_H_
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -45,6 +46,18 @@ const lang::ValueDecl* AsVariable(const lang::Problem& problem, const std::strin
 // Whether the model has a stage of this name, or, with `complete` or `correct`, sees to the constraints by itself.
 bool WritesStage(const lang::Problem& problem, const char* name);
 bool WritesItsPlan(const lang::Problem& problem);
+
+// One comparison or membership of a relation: `value` is in a cone where it holds, l - r <= 0, l - r == 0, v in SET.
+struct Gap {
+  enum class Kind : std::uint8_t { kNegative, kZero, kSet } kind;
+  Term value;                 // flat, of kSet as it is
+  const lang::Expr* set;      // of kSet
+  lang::Span span;
+};
+
+// of(gap, loops) for each comparison of a constraint, under the loops of its index; each flat, the index outermost.
+std::vector<Term> OverGaps(Scope& s, const lang::Constraint& c,
+                           const std::function<Term(const Gap&, const std::vector<int>&)>& of);
 
 void BuildStages(Parts& parts);    // build_stages.cc: model, solve, update and its states
 void BuildSettings(Parts& parts);  // build_stages.cc: train

@@ -240,6 +240,16 @@ bool IsRowSet(const lang::Problem& problem, const lang::Expr& set) {
   return IsOneOf(problem, set, {"affine", "polyhedron", "birkhoff"});
 }
 
+bool IsPolyhedron(const lang::Problem& problem, const lang::Expr& set) {
+  return IsRowSet(problem, set) || KindOf(problem, set) != SetKind::kNone;
+}
+
+bool IsConvexSet(const lang::Problem& problem, const lang::Expr& set) {
+  return IsOneOf(problem, set,
+                 {"box", "nonnegative", "simplex", "bounded_simplex", "capped_simplex", "ball", "ball1", "ballinf",
+                  "halfspace", "second_order_cone", "psd", "spd", "exponential_cone", "permutahedron"});
+}
+
 bool IsDiscreteSet(const lang::Problem& problem, const lang::Expr& set) {
   return IsOneOf(problem, set, {"binary", "integers", "one_of", "permutation"});
 }

@@ -28,6 +28,7 @@ struct Bound {
 
 struct Plan {
   std::map<std::string, std::vector<Bound>> bounds;  // by variable
+  std::vector<const lang::Constraint*> conic;        // kept together with the sets: compiler/conic.h
   std::vector<std::string> kept;                     // the constraints that these bounds are
   const lang::SetDecl* bounded = nullptr;            // the standard library's `bounded_simplex`
 };
@@ -51,6 +52,8 @@ struct SetSides {
 };
 // Sets that have no projection of their own: they are kept by the projection onto all rows.
 bool IsRowSet(const lang::Problem& problem, const lang::Expr& set);
+bool IsPolyhedron(const lang::Problem& problem, const lang::Expr& set);  // its sides are known: SidesOfSet
+bool IsConvexSet(const lang::Problem& problem, const lang::Expr& set);   // and has a projection
 // Sets of separate points: binary, integers, one_of, permutation.
 bool IsDiscreteSet(const lang::Problem& problem, const lang::Expr& set);
 // Smooth surfaces: sphere, stiefel.

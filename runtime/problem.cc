@@ -20,6 +20,7 @@
 
 #include "compiler/check.h"
 #include "compiler/kernel.h"
+#include "runtime/conic.h"
 #include "runtime/nlp_functions.h"
 #include "runtime/quadratic.h"
 #include "runtime/torch_execute.h"
@@ -166,6 +167,7 @@ void StartStates(const Problem& p, const Values& values, std::int64_t batch, Val
 }
 
 void ProjectVariables(const Problem& p, const Values& values, std::int64_t batch, Values& now) {
+  if (p.program.conic) return ProjectConic(p, values, batch, now);
   if (!p.program.projected.empty()) {
     std::vector<at::Tensor> parts;
     for (const compiler::Named& v : p.program.variables)

@@ -37,6 +37,7 @@ SolveSummary ProjectedGradient(const Instances& instances, const at::Tensor& sta
   Recent recent(rows.batch(), o.memory);
   for (std::int64_t id = 0; id < rows.batch(); ++id) recent.Reset(id, rows.f[Z(id)]);
   const RowBlock target(rows.batch(), rows.n());  // P(y - lambda g), by instance
+  const bool iterative = instances.problem().program.conic.has_value();
   const std::int64_t patience = 20 + 5 * std::max<std::int64_t>(o.memory, 1);
 
   while (rows.Begin()) {
@@ -75,7 +76,10 @@ SolveSummary ProjectedGradient(const Instances& instances, const at::Tensor& sta
       if (rows.finite[Z(k)] && (lower || falls())) {
         const double length = moved.squaredNorm(), curvature = moved.dot(rows.trial_g[k] - rows.g[id]);
         const double spectral = curvature > 0 ? length / curvature : 10 * s.lambda;
-        s = {.lambda = std::clamp(spectral, kSmallest, kLargest)};
+        // From a point that is far from all sets an iterative projection comes back with few digits.
+        const double far = 1e3 * (1 + rows.y[id].lpNorm<Eigen::Infinity>());
+        const double most = iterative ? far / std::max(rows.g[id].lpNorm<Eigen::Infinity>(), 1e-12) : kLargest;
+        s = {.lambda = std::clamp(spectral, kSmallest, std::max(most, kSmallest))};
         rows.Accept(k, id);
         recent.Add(id, f1);
         return;
