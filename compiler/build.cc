@@ -59,6 +59,14 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
         fmt::format("predictions are {} the constraint `{}`, without a guarantee",
                     program.corrected || WritesStage(p, "correct") ? "corrected towards" : "trained to keep", c->name.text));
   }
+  for (const std::string& name : program.discrete) {
+    if (p.solve || p.objectives.empty()) continue;
+    diagnostics
+        .Warning(lang::Code::kUnsupported, AsVariable(p, name)->set->span,
+                 fmt::format("no solver here finds the best point of a discrete set: what `solve` gives for `{}` is a "
+                             "heuristic", name))
+        .Help(fmt::format("`solve {} = EXPR` says the answer where the file knows it", name));
+  }
   for (const lang::NextDecl* n : p.nexts) refuse(n->name.span, "`next`");
 }
 
@@ -107,12 +115,6 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   Parts parts{problem, tables, program, diagnostics, nullptr};
   parts.Make("declare", {}, [&](Scope& s) {
     ForEachValue(problem, [&](const std::string& n, const lang::ValueDecl& v) {
-      if (!v.index.empty() && v.kind != ValueKind::kConst) {
-        diagnostics
-            .Error(lang::Code::kUnsupported, v.names[0].span, fmt::format("an index on `{}` cannot be compiled yet", n))
-            .Help("declare an array: `real[2, n]` instead of `[i in 2] : real[n]`");
-        return;
-      }
       if (!v.type || v.kind == ValueKind::kConst || v.kind == ValueKind::kRandom) return;
       auto& list = v.kind == ValueKind::kData        ? program.data
                    : v.kind == ValueKind::kParameter ? program.parameters
@@ -120,7 +122,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
                    : v.kind == ValueKind::kHidden    ? program.hidden
                                                      : program.variables;
       if (std::any_of(list.begin(), list.end(), [&](const Named& x) { return x.name == n; })) return;
-      list.push_back({n, {s.ElemOf(*v.type), s.Dims(*v.type)}});
+      list.push_back({n, {s.ElemOf(*v.type), s.Dims(v)}});
       if (v.set && IsManifold(problem, *v.set)) program.manifolds.push_back(n);
       if (v.set && IsDiscreteSet(problem, *v.set)) program.discrete.push_back(n);
     });

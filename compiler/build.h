@@ -100,7 +100,7 @@ struct Trace {
 
 // How the gradient of a loss is had: by derivatives; by those of the loss smoothed over the answer, or over what is
 // learned, each estimated from values at random points.
-enum class Estimator : std::uint8_t { kBackprop, kSmoothing, kEvolution };
+enum class Estimator : std::uint8_t { kBackprop, kSmoothing, kEvolution, kScore };
 
 struct Loss {
   std::vector<std::string> owners;  // networks, parameters, "model"; empty: everything learned that no other loss names

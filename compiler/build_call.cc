@@ -143,7 +143,7 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
       Term t = Eval(*a.value);
       const auto* v = std::get_if<lang::ValueDecl>(&target->second->node);
       if (!v) Unsupported(a.keyword->span, "a replaced name that is no value");
-      if (v->type) t = Declared(t, *v->type, a.value->span);
+      if (v->type) t = Declared(t, *v, a.value->span);
       world.replaced[a.keyword->text] = t;
     }
     worlds.push_back(std::move(world));
@@ -216,6 +216,7 @@ std::optional<Term> Scope::Builtin(const std::string& name, const lang::Call& ca
   if (is("stop", 1)) return Unary(Op::kStop, a[0]);
   if (is("relu", 1)) return Binary(Op::kMax, real(0), Number(0), e.span, "relu");
   if (is("arctan2", 2)) return Binary(Op::kAtan2, a[0], a[1], e.span, "arctan2");
+  if (is("lgamma", 1)) return LogGamma(real(0), e.span);
   if (is("xlogx", 1)) return XLogX(real(0), e.span);
   if (is("clamp", 3)) return Binary(Op::kMin, Binary(Op::kMax, a[0], a[1], e.span, "clamp"), a[2], e.span, "clamp");
   if ((name == "max" || name == "min") && n >= 2) {

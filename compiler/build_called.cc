@@ -45,7 +45,7 @@ Term Scope::Called(const lang::Member& m, const lang::Call& call, const lang::Ex
     const auto it = a.keyword ? called.names.find(a.keyword->text) : called.names.end();
     const auto* v = it == called.names.end() ? nullptr : std::get_if<lang::ValueDecl>(&it->second->node);
     if (!v || !v->type) Refuse(lang::Code::kUnknownKeyword, a.value->span, "a problem is called with its contexts");
-    inner.worlds.back().replaced[a.keyword->text] = inner.Declared(Eval(*a.value), *v->type, a.value->span);
+    inner.worlds.back().replaced[a.keyword->text] = inner.Declared(Eval(*a.value), *v, a.value->span);
   }
   const Term answer = inner.Solution(called, m.field.text, e.span);
   loops_ = inner.loops_;
@@ -91,7 +91,7 @@ class Newton {
     for (const auto& [name, decl] : called.names) {
       const lang::ValueDecl* v = AsVariable(called, name);
       if (!v) continue;
-      const Shape shape = s.Dims(*v->type);
+      const Shape shape = s.Dims(*v);
       parts_.push_back({name, shape});
       n_ += Count(shape);
     }
@@ -133,11 +133,7 @@ class Newton {
     return s_.Sub(w, s_.Mul(s_.Binary(Op::kPow, s_.Number(0.5), s_.Real(best), {}, "^"), d));
   }
 
-  // One step whose derivative is the answer's, where w is the answer.
-  Term Polished(const Term& w) {
-    const Term at = s_.Unary(Op::kStop, w);
-    return s_.Sub(at, s_.LinearSolution(s_.Unary(Op::kStop, Hessian(at)), Gradient(at)));
-  }
+  Term Stepped(const Term& w) { return s_.Sub(w, s_.LinearSolution(Hessian(w), Gradient(w))); }
 
   std::map<std::string, Term> Cut(const Term& w) {
     std::map<std::string, Term> cut;
@@ -170,7 +166,7 @@ Term Scope::Solution(const lang::Problem& called, const std::string& variable, l
     const auto is = [&](const lang::Definition& d) { return d.name.text == variable; };
     const auto d = std::find_if(written->predictions.begin(), written->predictions.end(), is);
     if (d != written->predictions.end())
-      return Declared(Family(d->index, *d->value), *AsVariable(called, variable)->type, d->value->span);
+      return Declared(Family(d->index, *d->value), *AsVariable(called, variable), d->value->span);
   }
   bool quadratic = false;
   const std::string why = WhyNoNewton(called, tables, quadratic);
@@ -186,8 +182,10 @@ Term Scope::Solution(const lang::Problem& called, const std::string& variable, l
   }
   Newton newton(*this, called, axes);
   Term w = newton.Start();
-  w = quadratic ? newton.Polished(w) : Repeated(w, kNewtonSteps, [&](const Term& x) { return newton.Descended(x); });
-  return newton.Cut(newton.Polished(w)).at(variable);
+  if (quadratic) return newton.Cut(newton.Stepped(w)).at(variable);
+  w = Unary(Op::kStop, Repeated(w, kNewtonSteps, [&](const Term& x) { return newton.Descended(x); }));
+  // Derivatives are those of two more steps: each doubles the order to which the answer follows its contexts.
+  return newton.Cut(newton.Stepped(newton.Stepped(w))).at(variable);
 }
 
 }  // namespace amo::compiler

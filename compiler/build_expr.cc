@@ -76,9 +76,26 @@ Shape Scope::Dims(const lang::TypeExpr& type) {
   return s;
 }
 
+Shape Scope::Dims(const lang::ValueDecl& v) {
+  Shape shape;
+  for (const lang::Binder& binder : v.index) {
+    const double lo = binder.lo ? Constant(*binder.lo, "the start of a range") : 0;
+    shape.push_back(static_cast<std::int64_t>(std::max(0.0, Constant(*binder.hi, "the end of a range") - lo)));
+  }
+  const Shape each = Dims(*v.type);
+  shape.insert(shape.end(), each.begin(), each.end());
+  return shape;
+}
+
 Term Scope::Declared(Term t, const lang::TypeExpr& type, lang::Span at) {
-  const Shape own = Dims(type);
-  if (ElemOf(type) == Elem::kReal) t = Real(t);
+  return Shaped(ElemOf(type) == Elem::kReal ? Real(t) : t, Dims(type), at);
+}
+
+Term Scope::Declared(Term t, const lang::ValueDecl& v, lang::Span at) {
+  return Shaped(ElemOf(*v.type) == Elem::kReal ? Real(t) : t, Dims(v), at);
+}
+
+Term Scope::Shaped(const Term& t, const Shape& own, lang::Span at) {
   if (Own(t) == own) return t;
   if (Own(t).empty()) return Widen(t, t.axes, own);
   Refuse(lang::Code::kShapeMismatch, at,
@@ -123,9 +140,14 @@ Term Scope::Family(const std::vector<lang::Binder>& index, const lang::Expr& bod
   frames.push_back({});
   std::vector<int> ids;
   OpenLoops(index, ids);
-  Term t = Eval(body);
+  const Term t = Eval(body);
   frames.pop_back();
   CloseLoops(ids.size());
+  return ClosedFamily(t, ids);
+}
+
+// The loops' axes become the first own axes of the value.
+Term Scope::ClosedFamily(Term t, const std::vector<int>& ids) {
   std::vector<int> axes = t.axes;
   for (int id : ids) if (!std::count(axes.begin(), axes.end(), id)) axes.push_back(id);
   std::sort(axes.begin(), axes.end());
@@ -325,7 +347,7 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
     }
     if (!v.type)
       Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
-    return Of(b.Input(name, role, {ElemOf(*v.type), Dims(*v.type)}));
+    return Of(b.Input(name, role, {ElemOf(*v.type), Dims(v)}));
   }
   const bool computed = v.origin == lang::ValueDecl::Origin::kComputed;
   if (v.kind == lang::ValueKind::kConst && !computed) Unsupported(at, "a const that is drawn or read");
@@ -335,12 +357,18 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
     case lang::ValueDecl::Origin::kNone: break;
     case lang::ValueDecl::Origin::kComputed: {
       const Term t = Family(v.index, *v.value);
-      return v.type && v.index.empty() ? Declared(t, *v.type, v.value->span) : t;
+      return v.type ? Declared(t, v, v.value->span) : t;
     }
     case lang::ValueDecl::Origin::kDrawn: {
       const Shape own = v.type ? Dims(*v.type) : Shape{};
-      Term t = Draw(*v.value, own, name, role, {}, v.kind == lang::ValueKind::kRandom);
-      return v.type ? Declared(t, *v.type, v.value->span) : t;
+      frames.push_back({});
+      std::vector<int> ids;  // each member of a family is drawn on its own, with its own parameters
+      OpenLoops(v.index, ids);
+      const Term t = Draw(*v.value, own, name, role, ids, v.kind == lang::ValueKind::kRandom);
+      frames.pop_back();
+      CloseLoops(ids.size());
+      const Term all = ids.empty() ? t : ClosedFamily(t, ids);
+      return v.type ? Declared(all, v, v.value->span) : all;
     }
     case lang::ValueDecl::Origin::kRead: {
       if (!v.type)
@@ -360,7 +388,7 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
         }
       }
       if (source.empty()) Unsupported(v.value->span, "this source");
-      const compiler::Type type{ElemOf(*v.type), Dims(*v.type)};
+      const compiler::Type type{ElemOf(*v.type), Dims(v)};
       if (shared) return Of(b.Input(fmt::format("table/{}/{}", source, field), Role::kShared, type));
       // Several names of one `from` are fields of one row.
       const std::string& draw = v.names[0].text;

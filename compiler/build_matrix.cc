@@ -155,6 +155,7 @@ std::optional<Term> Scope::MatrixBuiltin(const std::string& name, const lang::Ca
   if (is("eigvals", 1)) return Eigenvalues(eigen(a[0]));
   if (is("logdet", 1)) return ReduceAll(Op::kReduceSum, Unary(Op::kLog, Eigenvalues(eigen(a[0]))));
   if (is("cholesky", 1)) return Cholesky(square(a[0]));
+  if (is("det", 1)) return Determinant(square(a[0]), e.span);
   if (is("trace", 1)) return ReduceAll(Op::kReduceSum, DiagonalOf(square(a[0])));
   if (is("diag", 1)) {
     const Shape own = Own(a[0]);

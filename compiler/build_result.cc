@@ -39,11 +39,14 @@ bool ReadEstimator(Parts& parts, const lang::Expr& e, Loss& out) {
   return parts.Make("estimator", {}, [&](Scope& s) {
     if (name == "smoothing") out.by = Estimator::kSmoothing;
     else if (name == "evolution") out.by = Estimator::kEvolution;
+    else if (name == "score") out.by = Estimator::kScore;
     else if (name != "backprop") s.Unsupported(e.span, fmt::format("`by {}`", name));
     static const std::vector<lang::Argument> kNone;
     std::size_t place = 0;
     for (const lang::Argument& a : call ? call->args : kNone) {
-      const std::string key = a.keyword ? a.keyword->text : place++ == 0 ? "sigma" : "samples";
+      const bool first = place == 0 && out.by != Estimator::kScore;
+      const std::string key = a.keyword ? a.keyword->text : first ? "sigma" : "samples";
+      place += !a.keyword;
       const double n = s.Constant(*a.value, fmt::format("the setting `{}`", key));
       const auto refuse = [&](const char* what) {
         s.Refuse(lang::Code::kDomain, a.value->span, fmt::format("`{}` is {}, not {}", key, n, what));
@@ -53,12 +56,16 @@ bool ReadEstimator(Parts& parts, const lang::Expr& e, Loss& out) {
       if (key == "sigma") out.sigma = n;
       else out.samples = static_cast<std::int64_t>(n);
     }
-    if (out.by != Estimator::kSmoothing) return true;
+    if (out.by != Estimator::kSmoothing && out.by != Estimator::kScore) return true;
     for (const Trace& t : parts.program.traces) {
       if (out.value.FindInput(t.input) >= 0)
-        s.Refuse(lang::Code::kUnsupported, out.span, "`by smoothing` moves the answer, and this loss reads steps",
+        s.Refuse(lang::Code::kUnsupported, out.span,
+                 fmt::format("`by {}` moves the answer, and this loss reads steps", name),
                  "`by evolution` moves what is learned instead");
     }
+    if (out.by == Estimator::kScore && !parts.program.model.refinements.empty())
+      s.Refuse(lang::Code::kUnsupported, out.span, "`by score` draws predictions, and this model refines them",
+               "`by evolution` moves what is learned instead");
     return true;
   }).has_value();
 }

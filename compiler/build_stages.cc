@@ -116,7 +116,7 @@ bool FixedPoint(Parts& parts, Scope& s) {
     const lang::Expr* map = FixedPointOf(parts.problem, v.name);
     any = any || map;
     const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
-    s.b.Output(v.name, map ? s.Declared(s.Real(s.Eval(*map)), *d.type, map->span).value
+    s.b.Output(v.name, map ? s.Declared(s.Real(s.Eval(*map)), d, map->span).value
                            : s.EvalNamed(v.name, d.names[0].span).value);
   }
   return any;
@@ -133,8 +133,10 @@ void BuildUpdate(Parts& parts) {
     for (const lang::UpdateDecl* u : problem.updates) {
       const lang::ValueDecl* v = AsVariable(problem, u->name.text);
       const Term next = s.Real(s.Family(u->index, *u->value));
-      const lang::TypeExpr* type = v ? &*v->type : u->type ? &*u->type : nullptr;
-      s.b.Output(u->name.text, (type ? s.Declared(next, *type, u->value->span) : next).value);
+      const Term t = v         ? s.Declared(next, *v, u->value->span)
+                     : u->type ? s.Declared(next, *u->type, u->value->span)
+                               : next;
+      s.b.Output(u->name.text, t.value);
     }
     return true;
   });
@@ -166,8 +168,8 @@ std::vector<Term> Predictions(Parts& parts, Scope& s, const lang::Stages* writte
         y.push_back(s.Of(s.b.Filled(0, v.type.shape)));
         continue;
       }
-      const lang::TypeExpr& type = *AsVariable(parts.problem, v.name)->type;
-      y.push_back(s.Declared(s.Family(d->index, *d->value), type, d->value->span));
+      const lang::ValueDecl& declared = *AsVariable(parts.problem, v.name);
+      y.push_back(s.Declared(s.Family(d->index, *d->value), declared, d->value->span));
     }
     return y;
   }

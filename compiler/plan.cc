@@ -96,7 +96,7 @@ bool IsKnown(const Parts& parts, const lang::ValueDecl& variable, const Bound& b
     for (const lang::Binder& binder : bound.constraint->index) {
       if (binder.kind != lang::Binder::Kind::kIn || (binder.lo && s.TryConstant(*binder.lo) != 0.0)) return false;
     }
-    const Shape shape = s.Dims(*variable.type);
+    const Shape shape = s.Dims(variable);
     const Term t = Evaluated(s, bound);
     const Shape own = s.Own(t);
     if (own != shape && !(own.empty() && bound.order.empty())) return false;

@@ -195,7 +195,7 @@ std::vector<Term> Refine::FixedPointMap(const std::vector<Term>& at, const Term&
         if (!map && problem.finds.empty() && u->name.text == moved_[k].name) map = u->value.get();
       if (!map) continue;
       any = true;
-      next[k] = s.Declared(s.Real(s.Eval(*map)), *AsVariable(problem, moved_[k].name)->type, map->span);
+      next[k] = s.Declared(s.Real(s.Eval(*map)), *AsVariable(problem, moved_[k].name), map->span);
     }
     s.worlds.pop_back();
   }

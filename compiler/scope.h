@@ -71,10 +71,12 @@ class Scope {
   Term Objective(lang::Span at);                                  // the quantity that is minimized
   Term Family(const std::vector<lang::Binder>& index, const lang::Expr& body);  // [index: body]
   Shape Dims(const lang::TypeExpr& type);
+  Shape Dims(const lang::ValueDecl& v);                           // its index first; requires a type
   Elem ElemOf(const lang::TypeExpr& type);
   double Constant(const lang::Expr& e, const std::string& what);  // a number known at compile time
   std::optional<double> TryConstant(const lang::Expr& e);
   Term Declared(Term t, const lang::TypeExpr& type, lang::Span at);  // fills scalars, converts, checks the shape
+  Term Declared(Term t, const lang::ValueDecl& v, lang::Span at);
 
   // ---- calls (build_call.cc, build_matrix.cc), networks (build_network.cc), draws and sets (build_draw.cc)
   Term Call(const lang::Call& call, const lang::Expr& e);
@@ -163,6 +165,7 @@ class Scope {
   Term LogSumExp(const Term& x, std::vector<std::int64_t> own_axes);
   Term LogSoftmax(const Term& x);                                  // along the last axis
   Term XLogX(const Term& x, lang::Span at);                        // 0 at 0
+  Term LogGamma(const Term& x, lang::Span at);                     // log |gamma(x)|
   Term Identity(std::int64_t n);
   Term LinearSolution(const Term& a, const Term& right);           // build_matrix.cc
   // Of f, a vector of `rows` entries, by the vector `at`: real[rows, n] (build_grad.cc).
@@ -204,12 +207,17 @@ class Scope {
   Term Global(const std::string& name, const lang::Decl& decl, lang::Span at);
   Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
   Term Field(const lang::Member& m, const lang::Expr& e);
+  Term Shaped(const Term& t, const Shape& own, lang::Span at);
+  Term ClosedFamily(Term t, const std::vector<int>& loops);
   Term FromOutside(const std::string& name, lang::Span at);  // seen from no local
   Term Called(const lang::Member& m, const lang::Call& call, const lang::Expr& e);  // build_called.cc
   Term Solution(const lang::Problem& called, const std::string& variable, lang::Span at);
   Term GatherOne(const Term& x, std::size_t dim, const Term& index);
   Term DiagonalOf(const Term& x);  // build_matrix.cc
   Term Cholesky(const Term& a);
+  Term Determinant(const Term& a, lang::Span at);
+  Term ColumnOf(const Term& a, std::int64_t k);
+  Term RowOf(const Term& a, std::int64_t k);
   Term Quantile(const Term& v, const Term& level, lang::Span at);
   Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
   Term Eigenvalues(const Term& eigen);  // build_spectral.cc

@@ -24,7 +24,7 @@
 namespace amo::runtime {
 namespace {
 
-constexpr int kRounds = 8, kNewtonSteps = 15, kHalvings = 8, kSplittings = 150;
+constexpr int kRounds = 8, kNewtonSteps = 15, kHalvings = 8, kSplittings = 200, kBalance = 25;
 constexpr double kRegular = 1e-10;  // the matrix is singular where cones touch
 
 using Square = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -138,6 +138,7 @@ class Search {
     if (w_.rows() == 0) {
       w_ = u_ = Matrix::Zero(multipliers.rows(), n);
       z_ = lambda_ = Matrix::Zero(multipliers.rows(), m);
+      weight_.assign(static_cast<std::size_t>(multipliers.rows()), 0);
     }
     Matrix w = Rows(w_, open), u = Rows(u_, open), z = Rows(z_, open), lambda = Rows(lambda_, open);
     Matrix y = v, sides = Matrix::Zero(count, m), y_in(count, n), r_in(count, m);
@@ -148,15 +149,21 @@ class Search {
         for (std::int64_t i = begin; i < end; ++i) work(i);
       });
     };
+    const auto factor = [&](Eigen::Index i) {
+      const auto J = jacobian(i);
+      const double rho = weight[static_cast<std::size_t>(i)];
+      factors[static_cast<std::size_t>(i)].compute(Square((1 + rho) * Square::Identity(n, n) + rho * J.transpose() * J));
+    };
     Values call = some;
     call["conic/y"] = ToTensor(v, p_.dtype), call["conic/r"] = ToTensor(sides, p_.dtype);
     const Matrix inside = ToMatrix(AlongBatch(Evaluate(p_, conic_.nearest, call).at("conic/y"), {n}, count));
     each([&](Eigen::Index i) {
-      const auto J = jacobian(i);
       // Multipliers are as large as v is far from the sets, points as large as the sets.
       const double far = (v.row(i) - inside.row(i)).cwiseAbs().maxCoeff(), size = inside.row(i).cwiseAbs().maxCoeff();
-      const double rho = weight[static_cast<std::size_t>(i)] = std::max(1.0, far / (1 + size));
-      factors[static_cast<std::size_t>(i)].compute(Square((1 + rho) * Square::Identity(n, n) + rho * J.transpose() * J));
+      weight[static_cast<std::size_t>(i)] = std::max(1.0, far / (1 + size));
+      const double last = weight_[static_cast<std::size_t>(open[static_cast<std::size_t>(i)])];
+      if (last > 0) weight[static_cast<std::size_t>(i)] = last;
+      factor(i);
     });
     for (int step = 0; step < kSplittings; ++step) {
       each([&](Eigen::Index i) {
@@ -171,16 +178,34 @@ class Search {
       });
       call["conic/y"] = ToTensor(y_in, p_.dtype), call["conic/r"] = ToTensor(r_in, p_.dtype);
       const Values nearest = Evaluate(p_, conic_.nearest, call);
+      const Matrix w_before = w, z_before = z;
       w = ToMatrix(AlongBatch(nearest.at("conic/y"), {n}, count));
       z = ToMatrix(AlongBatch(nearest.at("conic/r"), {m}, count));
       u = y_in - w;
       for (Eigen::Index i = 0; i < count; ++i)
         lambda.row(i) = weight[static_cast<std::size_t>(i)] * (r_in.row(i) - z.row(i));
+      if (step % kBalance != kBalance - 1) continue;
+      each([&](Eigen::Index i) {  // the weight that makes both residuals small alike (Stellato and others 2020, 5.2)
+        const auto J = jacobian(i);
+        double& rho = weight[static_cast<std::size_t>(i)];
+        const double primal = std::max((y.row(i) - w.row(i)).norm(), (sides.row(i) - z.row(i)).norm());
+        const double dual =
+            rho * (w.row(i) - w_before.row(i) + (z.row(i) - z_before.row(i)) * J).norm();
+        const double points = std::max({y.row(i).norm(), w.row(i).norm(), sides.row(i).norm(), 1e-9});
+        const double slopes = std::max({(v.row(i) - y.row(i)).norm(), rho * u.row(i).norm(), 1e-9});
+        const double ratio = std::sqrt((primal / points + 1e-16) / (dual / slopes + 1e-16));
+        if (ratio < 5 && ratio > 0.2) return;
+        const double next = std::clamp(rho * std::clamp(ratio, 0.1, 10.0), 1e-4, 1e8);
+        u.row(i) *= rho / next;
+        rho = next;
+        factor(i);
+      });
     }
     for (std::size_t k = 0; k < open.size(); ++k) {
       const auto row = static_cast<Eigen::Index>(k), to = static_cast<Eigen::Index>(open[k]);
       w_.row(to) = w.row(row), u_.row(to) = u.row(row), z_.row(to) = z.row(row);
       multipliers.row(to) = lambda_.row(to) = lambda.row(row);
+      weight_[static_cast<std::size_t>(open[k])] = weight[k];
     }
   }
 
@@ -222,6 +247,7 @@ class Search {
   const compiler::ConicProjection& conic_;
   Values all_;
   const Values& rows_;
+  std::vector<double> weight_;
   Matrix w_, u_, z_, lambda_;  // where the splitting has come to
 };
 

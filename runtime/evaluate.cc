@@ -64,6 +64,7 @@ class Evaluator {
     if (solver) Reference();
     if (has_model_) Compare(solver);
     if (o_.curves) Curves(solver);
+    if (o_.starts && solver) Starts();
     Reports();
     return e_;
   }
@@ -170,6 +171,22 @@ class Evaluator {
     const double own = Objective(p_, answered, count).mean().item<double>();
     e_.solver_reaches = SolverReaches(p_, some, count, e_.solver_curve, own, options);
     Say("curves", 2, 2);
+  }
+
+  void Starts() {
+    constexpr std::int64_t kInstances = 256, kKnown = 1024;
+    Say("starts", 0, 1);
+    const std::int64_t count = std::min(n_, kInstances);
+    at::Generator g = at::make_generator<at::CPUGeneratorImpl>(o_.seed + 1);
+    Values training = Sample(p_, kKnown, o_.split ? Split::kTrain : Split::kAll, g);
+    training.merge(DrawRandoms(p_, kKnown, g));
+    Values answer;
+    for (const auto& [name, t] : answer_) answer[name] = t.narrow(0, 0, count);
+    ReferenceOptions options;
+    options.seed = o_.seed;
+    e_.starts = CompareStarts(p_, With(Rows(sample_, 0, count)), count, With(training), kKnown,
+                              has_model_ ? &answer : nullptr, options);
+    Say("starts", 1, 1);
   }
 
   // Means over the test draws, in chunks: histories of long runs are large.

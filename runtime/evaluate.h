@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runtime/curves.h"
+#include "runtime/starts.h"
 
 // A trained model against the reference solver on draws that it was not trained on: gaps, violations, times, and the
 // reports of the file.
@@ -46,6 +47,7 @@ struct Evaluation {
   std::vector<double> gaps;
   Curve model_curve, solver_curve;
   double curve_reference = NAN;
+  std::vector<StartRow> starts;              // with EvaluateOptions::starts
   std::optional<CurvePoint> solver_reaches;  // where the solver's curve passes the model's answer
 };
 
@@ -56,6 +58,7 @@ struct EvaluateOptions {
   bool split = true;
   double training_seconds = 0;
   bool curves = false;
+  bool starts = false;                  // the solver from several starts, on at most 256 instances
   std::function<void(const std::string& what, std::int64_t done, std::int64_t all)> progress;
 };
 

@@ -56,6 +56,7 @@ struct State {
   Vector row_scale;
   double f = 0, scale = 1;
   double barrier = kFirstBarrier, penalty = 1, shift = 0;
+  double across = 1;                 // how much of E'E makes the matrix positive definite, last
   double step = 0, dual_step = 0, slope = 0;
   double along = 0;                  // the slope of the barrier function
   double most_infeasible = INFINITY; // what a trial may reach
@@ -238,13 +239,23 @@ class InteriorPointRun {
     Vector ce(e);
     for (Eigen::Index j = 0; j < e; ++j)
       E.row(j) = w.J.row(equal[static_cast<std::size_t>(j)]), ce[j] = s.c[equal[static_cast<std::size_t>(j)]];
+    // Positive definite along the equalities: then so is K with enough of E'E, however little some of the equalities
+    // feel (those of a discretized differential equation do). Else a shift of the diagonal makes it so.
     Matrix whole = w.K;
+    Eigen::LLT<Eigen::MatrixXd> llt;
     if (e > 0) {
-      whole.noalias() += size * E.transpose() * E;
-      right -= size * (E.transpose() * ce);
+      const Matrix across = E.transpose() * E;
+      const auto fits = [&](double weight) {
+        whole = w.K + size * weight * across;
+        llt.compute(whole);
+        return llt.info() == Eigen::Success && Sound(llt);
+      };
+      while (!fits(s.across) && s.across < 1e6) s.across *= 100;
+      if (llt.info() != Eigen::Success || !Sound(llt)) fits(s.across = 1);
+      right -= size * s.across * (E.transpose() * ce);
+    } else {
+      llt.compute(whole);
     }
-    // Positive definite along the equalities, by a shift of the diagonal where it is not.
-    Eigen::LLT<Eigen::MatrixXd> llt(whole);
     double shift = 0;
     for (int k = 0; llt.info() != Eigen::Success || !Sound(llt); ++k) {
       if (k > 60) return Close(s, SolveStatus::kStalled);

@@ -51,12 +51,14 @@ at::Tensor Each(const Problem& p, const Task& t, const Values& values, std::int6
   return Lagrangian(p, at, batch);
 }
 
-// An answer whose derivative is that of the loss smoothed over it.
-at::Tensor Smoothed(const Problem& p, const Task& t, Values values, std::int64_t batch, double penalty,
-                    at::Generator* draws) {
+// An answer whose derivative is that of the loss smoothed over it. By score (Williams 1992): over the predictions,
+// which are then means of normal laws; what is drawn is brought into the sets. Pairs of draws are their own baseline.
+at::Tensor Smoothed(const Problem& p, const Task& t, Values values, const Values& bare, std::int64_t batch,
+                    double penalty, at::Generator* draws) {
+  const bool score = t.loss->by == compiler::Estimator::kScore;
   std::vector<at::Tensor> answers, slopes;
   for (const compiler::Named& v : p.program.variables) {
-    answers.push_back(values.at(v.name));
+    answers.push_back(score ? bare.at(v.name) : values.at(v.name));
     slopes.push_back(at::zeros_like(answers.back()));
   }
   {
@@ -68,6 +70,12 @@ at::Tensor Smoothed(const Problem& p, const Task& t, Values values, std::int64_t
       const auto value = [&](double sign) {
         for (std::size_t k = 0; k < answers.size(); ++k)
           values[p.program.variables[k].name] = answers[k] + sign * t.loss->sigma * points[k];
+        if (score) {
+          Values now;
+          for (const compiler::Named& v : p.program.variables) now[v.name] = values.at(v.name);
+          ProjectVariables(p, values, batch, now);
+          for (const auto& [name, y] : now) values[name] = y;
+        }
         return Each(p, t, values, batch, penalty);
       };
       const at::Tensor along = (value(1) - value(-1)) / (static_cast<double>(t.loss->samples) * t.loss->sigma);
@@ -145,9 +153,11 @@ std::vector<LossValue> LossesOf(const Problem& p, const std::vector<const Task*>
   for (const Task* t : tasks) {
     LossValue l;
     l.plain = Each(p, *t, values, batch.size, penalty).mean();
-    if (t->loss->by == compiler::Estimator::kSmoothing && t->answer && at::GradMode::is_enabled()) {
+    const bool smoothed =
+        t->loss->by == compiler::Estimator::kSmoothing || t->loss->by == compiler::Estimator::kScore;
+    if (smoothed && t->answer && at::GradMode::is_enabled()) {
       l.plain = l.plain.detach();
-      l.training = l.plain + Smoothed(p, *t, values, batch.size, penalty, draws);
+      l.training = l.plain + Smoothed(p, *t, values, run.bare, batch.size, penalty, draws);
     } else {
       l.training = l.plain;
     }

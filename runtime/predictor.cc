@@ -174,6 +174,7 @@ class Stepper {
 
   Values StepValues(const Refinement& r, Values all) const {
     all["step"] = at::full({}, inside_, at::TensorOptions(at::kLong));
+    if (!r.step) return all;  // a method of the runtime draws nothing here
     for (auto& [name, t] : StepDraws(p_, *r.step, batch_, draws_)) all[name] = t;
     return all;
   }

@@ -29,7 +29,7 @@ struct EvalChoice {
   std::vector<std::string> models;  // model files, or one program
   std::string data, report;
   std::int64_t instances = 1000, seed = 1;
-  bool no_solver = false, curves = false;
+  bool no_solver = false, curves = false, starts = false;
   // Of a program: what is trained where it is missing.
   std::string problem, variants, folder;
   std::vector<std::string> sets;
@@ -130,6 +130,7 @@ Result<Evaluated> EvaluateFile(const EvalChoice& choice, const RunChoice& run, c
   options.solver = !choice.no_solver;
   options.training_seconds = model->record.seconds;
   options.split = model->record.settings.split;
+  options.starts = choice.starts;
   options.curves = choice.curves || !choice.report.empty();
   std::string what;
   std::unique_ptr<Progress> bar;
@@ -167,6 +168,8 @@ int RunEval(const Arguments& arguments) {
   app->add_flag("--no-solver", choice.no_solver, "leave the reference solver out where no report needs it");
   app->add_option("--report", choice.report, "writes one HTML page with tables and plots")->type_name("PATH");
   app->add_flag("--curves", choice.curves, "also: the objective against steps and time; `--report` implies it");
+  app->add_flag("--starts", choice.starts,
+                "also: the solver from zeros, the mean and the nearest known solution, the one before, and the model");
   app->add_option("--variants", choice.variants, "of a program: NAME,NAME or `all`; else what stands in no variant")
       ->type_name("LIST");
   app->add_option("--seeds", choice.seeds, "of a program: trains with the seeds 1 to N; else with its own")

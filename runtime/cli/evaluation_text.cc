@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include <ATen/ops/tensor.h>
+
 #include "runtime/cli/progress.h"
 #include "runtime/cli/run_options.h"
 
@@ -63,6 +65,12 @@ Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::stri
     };
     json["curves"] = {{"model", curve(e.model_curve)}, {"solver", curve(e.solver_curve)}};
     json["solver_reaches"] = e.solver_reaches ? point(*e.solver_reaches) : Json();
+  }
+  for (const StartRow& row : e.starts) {
+    std::vector<double> iterations(row.iterations.begin(), row.iterations.end());
+    json["starts"][row.name] = {{"iterations", SpreadJson(SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble))))},
+                                {"solved", row.solved},
+                                {"seconds_per_instance", row.seconds}};
   }
   json["training_seconds"] = e.training_seconds;
   json["break_even"] = e.break_even ? Json(*e.break_even) : Json();
@@ -126,6 +134,17 @@ std::string EvaluationText(const Evaluation& e) {
                           *e.break_even);
     } else if (e.solver.batch_n > 0 && e.model.batch_n > 0) {
       text += "  training never pays at this batch: the solver is the faster one\n";
+    }
+  }
+  if (!e.starts.empty()) {
+    text += fmt::format("\n  {:<28}{:>12}{:>12}{:>12}{:>12}{:>12}\n", "the solver from", "iterations", "median", "95 %",
+                        "solved", "each");
+    for (const StartRow& row : e.starts) {
+      std::vector<double> iterations(row.iterations.begin(), row.iterations.end());
+      const Spread s = SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble)));
+      text += fmt::format("  {:<28}{:>12}{:>12}{:>12}{:>12}{:>12}\n", row.name, NumberText(s.mean),
+                          NumberText(s.median), NumberText(s.p95), fmt::format("{} of {}", row.solved, row.iterations.size()),
+                          TimeText(row.seconds));
     }
   }
   if (!e.reports.empty()) text += "\n  reports\n";

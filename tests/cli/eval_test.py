@@ -76,6 +76,17 @@ class Eval(Run):
                 self.assertGreater(point["objective"], own)
         self.assertNotIn("curves", self.answer(*call))
 
+    def test_starts(self):
+        self.file("box.amo", VARIANTS.replace("subject to\n  cap: y <= 0.5\n", "solve zeros then projected_gradient(tol = 1e-9)\n"))
+        call = ["eval", "box.amo", "-n", "20", "--threads", "1", "--starts"]
+        found = self.answer(*call)["starts"]
+        self.assertEqual(list(found), ["zeros", "mean", "nearest", "previous", "model"])
+        for start in found.values():
+            self.assertEqual(start["solved"], 20)
+            self.assertGreater(start["seconds_per_instance"], 0)
+            self.assertLess(start["iterations"]["max"], 50)
+        self.assertIn("the solver from", self.expect(OK, *call).stdout)
+
     def test_files_side_by_side(self):
         self.expect(OK, "train", "box.amo", "-o", "a.amoz")
         self.expect(OK, "train", "box.amo", "--variant", "cold", "-o", "b.amoz")

@@ -58,6 +58,12 @@ TEST(BuildMatrix, Identities) {
            "sum(eigvals(A)) - trace(A)",
            "max(eigvals(P)) - norm2(spectral(abs, P) * (P * v) - P * P * v) - max(eigvals(P))",
            "logdet(P) - sum(log(eigvals(P)))",
+           "log(det(P)) - logdet(P)",
+           "det(A * S) - det(A) * det(S)",
+           "det(stack(A[1], A[0], A[2])) + det(A)",
+           "det(stack(A[0], A[0], A[2]))",
+           "det([[0, 2], [3, 0]]) + 6",
+           "sumsq(grad(det(A), A) - det(A) * inverse(A)')",
            "logdet(P) - 2 * sum(log(diag(cholesky(P))))",
            "sumsq(cholesky(P) * cholesky(P)' - P)",
            "cholesky(P)[0, 2]",
@@ -168,6 +174,46 @@ TEST(BuildMatrix, SetsOfMatrices) {
       for (std::size_t i = 0; i < 18; ++i) EXPECT_NEAR(all[i], i < 9 ? p[i] : q[i - 9], 1e-12) << set;
     }
   }
+}
+
+// Against the C library, and the derivative (digamma) against its recurrence and differences.
+TEST(BuildMatrix, LogGamma) {
+  const Program p = BuildText("context x : real ~ normal(0, 1)\nvariable y : real\nminimize lgamma(x) + 0 * y\n");
+  const Function& f = *p.objective;
+  const auto at = [&](double x) {
+    std::vector<Tensor> inputs;
+    for (const Input& in : f.inputs) inputs.push_back({in.type, {in.name == "x" ? x : 0}});
+    return inputs;
+  };
+  const Function gradient = Gradient(f, {f.FindInput("x")});
+  for (const double x : {1e-8, 0.1, 0.5, 1.0, 1.5, 2.0, 3.7, 7.999, 8.0, 8.001, 25.0, 1e3, 1e8, -0.5, -1.3, -7.9, -100.7}) {
+    const double value = Interpret(f, at(x))[0].data[0];
+    EXPECT_NEAR(value, std::lgamma(x), 2e-13 * (1 + std::fabs(std::lgamma(x)))) << x;
+    const double h = 1e-5 * (x > 10 ? x : std::min(1.0, std::fabs(x))), slope = Interpret(gradient, at(x))[1].data[0];
+    const double difference = (std::lgamma(x + h) - std::lgamma(x - h)) / (2 * h);
+    EXPECT_NEAR(slope, difference, 1e-5 * (1 + std::fabs(slope))) << x;
+  }
+  EXPECT_TRUE(std::isinf(Interpret(f, at(-3))[0].data[0]));
+  EXPECT_NEAR(Interpret(gradient, at(1))[1].data[0], -0.57721566490153286, 1e-12);  // minus Euler's constant
+}
+
+// An index is an axis before those of the type; each member is drawn with its own parameters.
+TEST(BuildMatrix, IndexedDeclarations) {
+  const Program p = BuildText("data d[i in 3] : real = 2 * i\ncontext x[i in 2, j in 3] : real[2] ~ normal(10 * i, 0)\n"
+                              "variable u[i in 2] : real[3]\nminimize sumsq(u) + u[1][2] * d[2] + sum(x[1][2])\n");
+  ASSERT_TRUE(p.objective && p.sample_function);
+  EXPECT_EQ(p.variables[0].type.shape, (Shape{2, 3}));
+  EXPECT_EQ(p.contexts[0].type.shape, (Shape{2, 3, 2}));
+  std::vector<Tensor> draws;
+  for (const Input& in : p.sample_function->inputs)
+    draws.push_back({in.type, std::vector<double>(static_cast<std::size_t>(Count(in.type.shape)), 1)});
+  const std::vector<double> x = Interpret(*p.sample_function, draws)[0].data;
+  for (std::size_t k = 0; k < 12; ++k) EXPECT_EQ(x[k], k < 6 ? 0 : 10);
+  std::vector<Tensor> inputs;
+  for (const Input& in : p.objective->inputs)
+    inputs.push_back({in.type, in.name == "u" ? std::vector<double>{0, 0, 0, 0, 0, 5}
+                               : in.name == "d" ? std::vector<double>{0, 2, 4} : x});
+  EXPECT_EQ(Interpret(*p.objective, inputs)[0].data[0], 25 + 20 + 20);
 }
 
 TEST(BuildMatrix, IntegersAreDrawnWithBothEnds) {

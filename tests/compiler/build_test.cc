@@ -363,12 +363,12 @@ TEST(Build, NothingIsPassedOver) {
   BuildText(
       "amo 1\nproblem p\ncontext x : real ~ normal(0, 1)\nvariable y : real\nminimize (y - x)^2\nsubject to\n  cap: y "
       "* y <= 1\nsolve zeros then ilqr(steps = 5)\n"
-      "model mlp(hidden = [4]) then gradient(steps = learned(3))\nloss (y - x)^4 by score(samples = 4)\n",
+      "model mlp(hidden = [4]) then gradient(steps = learned(3))\nloss (y - x)^4 by magic\n",
       built);
   std::string all;
   for (const lang::Diagnostic& d : built.diagnostics.Sorted())
     all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
-  for (const char* part : {"the refinement `ilqr`", "`steps` that is learned", "`by score` cannot"}) {
+  for (const char* part : {"the refinement `ilqr`", "`steps` that is learned", "`by magic` cannot"}) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   }
   EXPECT_TRUE(built.diagnostics.has_errors());
@@ -379,9 +379,6 @@ TEST(Build, FormsThatAreNotBuiltAreRefused) {
   const std::string x = "context x : real ~ normal(0, 1)\n";
   const struct { std::string body; const char* expected;
   } kCases[] = {
-      {x + "variable u[i in 2] : real[3]\nminimize sumsq(u)\n", "an index on `u` cannot be compiled yet"},
-      {x + "data d[i in 2] : real = i\nvariable y : real\nminimize (y - d[0])^2\n",
-       "an index on `d` cannot be compiled yet"},
       {x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(y(x = 5))\n",
        "the variable `y` under a replaced `x`"},
       {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear\nreport far = expect(e(x = 5))\n",

@@ -300,7 +300,7 @@ TEST(Plan, WhichConstraintsAreKept) {
       {"", "[i in m]: Y[i, i] <= 1", How::kProjected},
       {"", "[w in n]: w <= 3", How::kOpen},
       // Sets that take no bounds.
-      {" in ball(2)", ": w <= 0.5", How::kOpen},
+      {" in ball(2)", ": w <= 0.5", How::kProjected},
       {" in sphere", ": w <= 0.5", How::kOpen},
       {" in own(1)", ": w <= 0.5", How::kOpen},
   };

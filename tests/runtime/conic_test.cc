@@ -32,6 +32,11 @@ Drawn Draw(const std::string& text, std::int64_t batch = kBatch) {
   return r;
 }
 
+at::Tensor Normal(std::vector<std::int64_t> sizes, double scale, std::uint64_t seed) {
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(seed);
+  return scale * at::randn(sizes, g, at::TensorOptions(at::kDouble));
+}
+
 at::Tensor Nearest(const Drawn& r, const at::Tensor& y) {
   Values now{{"y", y}};
   ProjectVariables(r.problem, r.values, y.size(0), now);
@@ -69,7 +74,7 @@ TEST(Conic, CorrelationMatrices) {
   const Drawn r = Draw(kCorrelation);
   ASSERT_TRUE(r.problem.program.conic);
   EXPECT_EQ(r.problem.program.projected, std::vector<std::string>{"diagonal"});
-  const at::Tensor p = Nearest(r, 3 * at::randn({kBatch, 5, 5}, at::TensorOptions(at::kDouble)));
+  const at::Tensor p = Nearest(r, Normal({kBatch, 5, 5}, 3, 1));
   EXPECT_LT(Largest((p.diagonal(0, 1, 2) - 1).abs()), 1e-12);
   EXPECT_GT(at::linalg_eigvalsh(p).min().item<double>(), -1e-12);
   ExpectNearest(r, {5, 5}, 1);
@@ -90,8 +95,9 @@ at::Tensor ConeGap(const Drawn& r, const at::Tensor& y) {
 TEST(Conic, RowsInSecondOrderCones) {
   const Drawn r = Draw(kCones);
   ASSERT_TRUE(r.problem.program.conic);
-  for (const double scale : {1.0, 30.0, 3000.0}) {
-    const at::Tensor y = Nearest(r, scale * at::randn({kBatch, 4}, at::TensorOptions(at::kDouble)));
+  std::uint64_t seed = 10;
+  for (const double scale : {1.0, 30.0, 3000.0, 1.0, 30.0, 3000.0}) {
+    const at::Tensor y = Nearest(r, Normal({kBatch, 4}, scale, ++seed));
     EXPECT_LT(Largest(ConeGap(r, y)), 1e-9 * (1 + scale)) << scale;
     EXPECT_LT(Largest((y.sum(1) - 0.5).abs()), 1e-9 * (1 + scale)) << scale;
     EXPECT_LT(Largest(y.select(1, 0) - y.select(1, 1)), 0.3 + 1e-9 * (1 + scale)) << scale;
@@ -108,7 +114,7 @@ TEST(Conic, SolvesAConeProgram) {
   // No feasible point is lower.
   const at::Tensor c = r.values.at("c"), reached = (c * s.variables.at("y")).sum(1);
   for (int k = 0; k < 5; ++k) {
-    const at::Tensor other = Nearest(r, 3 * at::randn({kBatch, 4}, at::TensorOptions(at::kDouble)));
+    const at::Tensor other = Nearest(r, Normal({kBatch, 4}, 3, 100 + static_cast<std::uint64_t>(k)));
     EXPECT_LT(Largest(reached - (c * other).sum(1)), 1e-6);
   }
 }

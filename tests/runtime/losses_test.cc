@@ -69,6 +69,18 @@ TEST(Losses, SmoothingOfAStepIsADensity) {
   EXPECT_NEAR(got.gradient.item<double>(), (density * x).mean().item<double>(), 0.02);
 }
 
+// The prediction is the mean of what is drawn, and what is drawn becomes a bit: the expected loss is that of a normal
+// above 1/2, whose derivative is the density. Nothing passes the bit itself.
+TEST(Losses, ScoreDrawsPredictionsOfADiscreteSet) {
+  const std::string text =
+      "context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real in binary\nmodel y = w * x\n"
+      "minimize 3 * y\nloss objective by score(samples = 4000)\n";
+  const Got got = GradientOf(text, 2000);
+  const at::Tensor x = got.batch.values.at("x"), t = (0.5 - 0.3 * x) / 0.1;
+  const at::Tensor density = (-0.5 * t * t).exp() / (0.1 * std::sqrt(2 * M_PI));
+  EXPECT_NEAR(got.gradient.item<double>(), (3 * density * x).mean().item<double>(), 0.05);
+}
+
 // Evolution sees what no derivative does: counts of steps.
 TEST(Losses, EvolutionTrainsACount) {
   const Problem p = MakeProblem(
