@@ -57,7 +57,8 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
     diagnostics.Warning(
         lang::Code::kUnsupported, c->span,
         fmt::format("predictions are {} the constraint `{}`, without a guarantee",
-                    program.corrected || WritesStage(p, "correct") ? "corrected towards" : "trained to keep", c->name.text));
+                    program.corrected || WritesStage(p, "correct") ? "corrected towards" : "trained to keep",
+                    c->name.text));
   }
   for (const std::string& name : program.discrete) {
     if (p.solve || p.objectives.empty()) continue;

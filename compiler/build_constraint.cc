@@ -274,7 +274,8 @@ void BuildRows(Parts& parts) {
   program.rows_whole = program.rows_whole && sets_are_rows && program.sides;
   if (program.cones.empty()) return program.sides.reset();
   ClassifyRows(program);
-  if (program.affine && !program.conic && !WritesItsPlan(parts.problem)) ChooseProjected(program, sets_are_rows, row_sets);
+  if (program.affine && !program.conic && !WritesItsPlan(parts.problem))
+    ChooseProjected(program, sets_are_rows, row_sets);
   if (!row_sets.empty() && program.projected.empty()) {
     const lang::ValueDecl& d = *AsVariable(parts.problem, row_sets[0]);
     parts.diagnostics.Error(

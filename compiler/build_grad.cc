@@ -49,7 +49,7 @@ Term Scope::Grad(const lang::Call& call, const lang::Expr& e) {
   return {d[1], leaf.axes, false, -1, 0};
 }
 
-// Row i is the derivative of entry i: `at` is repeated under a loop over the rows, and each copy has the gradient of one.
+// Row i is the derivative of entry i: `at` is repeated under a loop over the rows, each copy has the gradient of one.
 Term Scope::Jacobian(const Term& at, std::int64_t rows, const std::function<Term(const Term&)>& f) {
   const std::int64_t n = Own(at)[0];
   const int row = OpenRange(rows);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// min |y - v|² / 2 over y in C with r(y) = J y + r0 in K: y = P_C(v - J'l) for the multipliers l at which r = P_K(r + l).
+// min |y - v|² / 2 over y in C with r(y) = J y + r0 in K: y = P_C(v - J'l) for the multipliers l with r = P_K(r + l).
 // The functions whose root runtime/conic.cc finds.
 #include "compiler/conic.h"
 

@@ -99,8 +99,8 @@ class Feasibility {
 
 }  // namespace
 
-// Linear equations take one step, and one more against rounding. Others take damped Newton steps that derivatives do not see;
-// at the point that they reach, derivatives are those of its tangent projection.
+// Linear equations take one step, and one more against rounding. Others take damped Newton steps that derivatives do
+// not see; at the point that they reach, derivatives are those of its tangent projection.
 void StepComplete(Refine& r) {
   Feasibility f(r);
   Scope& s = r.s;

@@ -152,7 +152,8 @@ class Search {
     const auto factor = [&](Eigen::Index i) {
       const auto J = jacobian(i);
       const double rho = weight[static_cast<std::size_t>(i)];
-      factors[static_cast<std::size_t>(i)].compute(Square((1 + rho) * Square::Identity(n, n) + rho * J.transpose() * J));
+      const Square normal = (1 + rho) * Square::Identity(n, n) + rho * J.transpose() * J;
+      factors[static_cast<std::size_t>(i)].compute(normal);
     };
     Values call = some;
     call["conic/y"] = ToTensor(v, p_.dtype), call["conic/r"] = ToTensor(sides, p_.dtype);

@@ -31,6 +31,11 @@ std::string TensorText(const at::Tensor& t) {
   return text + (shown < t.size(0) ? ", …]" : "]");
 }
 
+Spread IterationsOf(const StartRow& row) {
+  const std::vector<double> iterations(row.iterations.begin(), row.iterations.end());
+  return SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble)));
+}
+
 }  // namespace
 
 Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::string& model) {
@@ -67,8 +72,7 @@ Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::stri
     json["solver_reaches"] = e.solver_reaches ? point(*e.solver_reaches) : Json();
   }
   for (const StartRow& row : e.starts) {
-    std::vector<double> iterations(row.iterations.begin(), row.iterations.end());
-    json["starts"][row.name] = {{"iterations", SpreadJson(SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble))))},
+    json["starts"][row.name] = {{"iterations", SpreadJson(IterationsOf(row))},
                                 {"solved", row.solved},
                                 {"seconds_per_instance", row.seconds}};
   }
@@ -140,11 +144,10 @@ std::string EvaluationText(const Evaluation& e) {
     text += fmt::format("\n  {:<28}{:>12}{:>12}{:>12}{:>12}{:>12}\n", "the solver from", "iterations", "median", "95 %",
                         "solved", "each");
     for (const StartRow& row : e.starts) {
-      std::vector<double> iterations(row.iterations.begin(), row.iterations.end());
-      const Spread s = SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble)));
+      const Spread s = IterationsOf(row);
       text += fmt::format("  {:<28}{:>12}{:>12}{:>12}{:>12}{:>12}\n", row.name, NumberText(s.mean),
-                          NumberText(s.median), NumberText(s.p95), fmt::format("{} of {}", row.solved, row.iterations.size()),
-                          TimeText(row.seconds));
+                          NumberText(s.median), NumberText(s.p95),
+                          fmt::format("{} of {}", row.solved, row.iterations.size()), TimeText(row.seconds));
     }
   }
   if (!e.reports.empty()) text += "\n  reports\n";

@@ -77,7 +77,8 @@ class Eval(Run):
         self.assertNotIn("curves", self.answer(*call))
 
     def test_starts(self):
-        self.file("box.amo", VARIANTS.replace("subject to\n  cap: y <= 0.5\n", "solve zeros then projected_gradient(tol = 1e-9)\n"))
+        solve = "solve zeros then projected_gradient(tol = 1e-9)\n"
+        self.file("box.amo", VARIANTS.replace("subject to\n  cap: y <= 0.5\n", solve))
         call = ["eval", "box.amo", "-n", "20", "--threads", "1", "--starts"]
         found = self.answer(*call)["starts"]
         self.assertEqual(list(found), ["zeros", "mean", "nearest", "previous", "model"])

@@ -186,7 +186,8 @@ TEST(BuildMatrix, LogGamma) {
     return inputs;
   };
   const Function gradient = Gradient(f, {f.FindInput("x")});
-  for (const double x : {1e-8, 0.1, 0.5, 1.0, 1.5, 2.0, 3.7, 7.999, 8.0, 8.001, 25.0, 1e3, 1e8, -0.5, -1.3, -7.9, -100.7}) {
+  for (const double x :
+       {1e-8, 0.1, 0.5, 1.0, 1.5, 2.0, 3.7, 7.999, 8.0, 8.001, 25.0, 1e3, 1e8, -0.5, -1.3, -7.9, -100.7}) {
     const double value = Interpret(f, at(x))[0].data[0];
     EXPECT_NEAR(value, std::lgamma(x), 2e-13 * (1 + std::fabs(std::lgamma(x)))) << x;
     const double h = 1e-5 * (x > 10 ? x : std::min(1.0, std::fabs(x))), slope = Interpret(gradient, at(x))[1].data[0];

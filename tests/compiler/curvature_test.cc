@@ -68,7 +68,9 @@ TEST(Curvature, Objectives) {
     const int y = p.objective->FindInput("y");
     const Curvature c = Curvatures(*p.objective, {y})[static_cast<std::size_t>(p.objective->outputs[0].value.index)];
     EXPECT_EQ(Describe(c), expected) << objective << "\n" << Print(*p.objective);
-    if (std::string(expected).starts_with("neither")) EXPECT_GE(c.by, 0) << objective;
+    if (std::string(expected).starts_with("neither")) {
+      EXPECT_GE(c.by, 0) << objective;
+    }
   }
 }
 

@@ -253,7 +253,9 @@ TEST(Network, IcnnIsConvexAndMovesWithItsWeights) {
         Tensor& moved = v.at(w.input);
         const Numbers kept = moved.data;
         for (double& x : moved.data) x += 0.1;
-        if (std::string(activation) != "relu") EXPECT_NE(value(0.3), before) << w.input;
+        if (std::string(activation) != "relu") {
+          EXPECT_NE(value(0.3), before) << w.input;
+        }
         moved.data = kept;
       }
     }

@@ -60,7 +60,9 @@ struct Projection {
     }
     return point;
   }
-  Vector Slope(const Vector& x, const Vector& c) const { return Interpret(Gradient(f, {f.FindInput("x")}), Inputs(x, c))[1].data; }
+  Vector Slope(const Vector& x, const Vector& c) const {
+    return Interpret(Gradient(f, {f.FindInput("x")}), Inputs(x, c))[1].data;
+  }
 };
 
 Vector Draw(std::mt19937_64& g, std::size_t n, double scale) {

@@ -78,8 +78,9 @@ std::vector<at::Tensor> Inputs(const Function& f, at::Generator& g, bool definit
     at::Tensor t = at::empty(sizes, at::TensorOptions(at::kDouble)).uniform_(0.1, 0.9, g);
     if (in.name.starts_with("weight/")) t = (t - 0.5) * 0.2;
     const std::size_t rank = in.type.shape.size();
-    if (definite && rank >= 2 && in.type.shape[rank - 1] == in.type.shape[rank - 2])
-      t = t + t.transpose(-1, -2) + 2.0 * static_cast<double>(in.type.shape[rank - 1]) * at::eye(in.type.shape[rank - 1], t.options());
+    const std::int64_t n = rank >= 2 ? in.type.shape[rank - 1] : 0;
+    if (definite && rank >= 2 && n == in.type.shape[rank - 2])
+      t = t + t.transpose(-1, -2) + 2.0 * static_cast<double>(n) * at::eye(n, t.options());
     inputs.push_back(in.type.elem == Elem::kReal ? t : t.gt(0.5).to(at::kLong));
   }
   return inputs;

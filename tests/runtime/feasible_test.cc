@@ -84,14 +84,16 @@ TEST(Complete, OfNonlinearEquationsKeepsThem) {
 TEST(Correct, DescendsOnInequalitiesAlongTheEquations) {
   const auto worst = [](const at::Tensor& y) { return (y - 1).clamp_min(0).pow(2).sum(1); };
   const Drawn before = Draw(kLinear + "model y = p then complete\n");
-  const Drawn after = Draw(kLinear + "model y = p then complete then correct(steps = 200, rate = 0.1, momentum = 0.5)\n");
+  const Drawn after =
+      Draw(kLinear + "model y = p then complete then correct(steps = 200, rate = 0.1, momentum = 0.5)\n");
   const at::Tensor y = Answer(after);
   EXPECT_LT(Far(y.matmul(after.problem.shared.at("A").t()), after.values.at("x")), 1e-11);
   EXPECT_GT(worst(Answer(before)).max().item<double>(), 1);
   EXPECT_LT(worst(y).max().item<double>(), 0.01 * worst(Answer(before)).max().item<double>());
   // Two steps without equations, by hand: v <- m v + rate * 2 (y - 1)+.
   const Drawn two = Draw("context p : real[3] ~ normal(0, 3)\nvariable y : real[3]\nminimize sumsq(y)\nsubject to\n"
-                         "  most: 2 * y <= 2\nloss objective\nmodel y = p then correct(steps = 2, rate = 0.1, momentum = 0.5)\n");
+                         "  most: 2 * y <= 2\nloss objective\n"
+                         "model y = p then correct(steps = 2, rate = 0.1, momentum = 0.5)\n");
   at::Tensor z = two.values.at("p"), v = at::zeros_like(z);
   for (int k = 0; k < 2; ++k) {
     v = 0.5 * v + 0.1 * 4 * (2 * z - 2).clamp_min(0);
@@ -101,8 +103,9 @@ TEST(Correct, DescendsOnInequalitiesAlongTheEquations) {
 }
 
 TEST(Riemannian, StepsOnTheSphereAndOnStiefel) {
-  const Drawn s = Draw("context p : real[4] ~ normal(0, 1)\ncontext c : real[4] ~ normal(0, 1)\nvariable y : real[4] in sphere\n"
-                       "minimize dot(c, y)\nloss objective\nmodel y = p then riemannian_gradient(steps = 1, rate = 0.3)\n");
+  const Drawn s = Draw("context p : real[4] ~ normal(0, 1)\ncontext c : real[4] ~ normal(0, 1)\n"
+                       "variable y : real[4] in sphere\nminimize dot(c, y)\nloss objective\n"
+                       "model y = p then riemannian_gradient(steps = 1, rate = 0.3)\n");
   const at::Tensor c = s.values.at("c"), p = s.values.at("p") / s.values.at("p").norm(2, {1}, true);
   const at::Tensor moved = p - 0.3 * (c - (c * p).sum(1, true) * p);
   EXPECT_LT(Far(Answer(s), moved / moved.norm(2, {1}, true)), 1e-13);
@@ -128,16 +131,19 @@ TEST(Riemannian, StepsAlongGeodesicsOfPositiveMatrices) {
     return vectors.matmul(f(values).unsqueeze(2) * vectors.transpose(1, 2));
   };
   const at::Tensor root = spectral(m, [](const at::Tensor& l) { return l.sqrt(); });
-  const at::Tensor exponential = spectral(-0.2 * root.matmul(s).matmul(root), [](const at::Tensor& l) { return l.exp(); });
+  const at::Tensor turned = -0.2 * root.matmul(s).matmul(root);
+  const at::Tensor exponential = spectral(turned, [](const at::Tensor& l) { return l.exp(); });
   EXPECT_LT(Far(Answer(r), root.matmul(exponential).matmul(root)), 1e-10);
 }
 
 // Members of a family are networks of their own: by a number, by a binder, by the step of a scan.
 TEST(Families, AreNetworksOfTheirOwn) {
-  const std::string shared = "dim n = 3\ncontext c : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize sumsq(y - c)\n";
+  const std::string shared =
+      "dim n = 3\ncontext c : real[n] ~ normal(0, 1)\nvariable y : real[n]\nminimize sumsq(y - c)\n";
   Drawn family = Draw("network f[i in 3](x : real[n]) -> real[n] = mlp(hidden = [4])\n" + shared +
                       "model y = f[1](c) + sum(i in 3: (i + 1) * f[i](c)) + last(scan(z = c, t in 3: f[t](z)))\n");
-  Drawn single = Draw("network f(x : real[n]) -> real[n] = mlp(hidden = [4])\nnetwork g(x : real[n]) -> real[n] = mlp(hidden = [4])\n"
+  Drawn single = Draw("network f(x : real[n]) -> real[n] = mlp(hidden = [4])\n"
+                      "network g(x : real[n]) -> real[n] = mlp(hidden = [4])\n"
                       "network h(x : real[n]) -> real[n] = mlp(hidden = [4])\n" + shared +
                       "model y = g(c) + f(c) + 2 * g(c) + 3 * h(c) + h(g(f(c)))\n");
   for (int k = 0; k < 4; ++k) {
