@@ -8,6 +8,7 @@
 
 #include "lang/render.h"
 #include "runtime/answer.h"
+#include "runtime/context_law.h"
 #include "runtime/model.h"
 #include "runtime/predictor.h"
 #include "runtime/reference.h"
@@ -50,6 +51,7 @@ Answers Certified(const runtime::Model& m, Values values, const Values& answer, 
   if (c.objective) a.objective = *c.objective;
   if (c.residual) a.residual = *c.residual;
   a.violations = std::move(c.violations);
+  if (const auto like = runtime::InDistribution(m.problem, m.problem.shared, values, batch)) a.in_distribution = *like;
   return a;
 }
 

@@ -54,6 +54,7 @@ struct Trained {
 struct Answers {
   Tensors variables;
   at::Tensor objective, residual;  // undefined where hidden values that were not given decide them
+  at::Tensor in_distribution;      // how like training the contexts are (context_law.h); undefined where not known
   Tensors violations;              // by constraint: the norm of the amounts by which it fails
   std::vector<std::string> status; // of Solve: "solved", "step limit", …; of Predict empty
 };

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "runtime/context_law.h"
 #include "runtime/tensor_array.h"
 
 namespace amo::runtime {
@@ -113,7 +114,9 @@ Result<Done> SaveModel(const std::string& path, const Model& model, const TrainS
   for (const std::string& set : model.choice.sets) a.overrides.push_back(SplitSet(set));
   a.record = ToJson(model.record);
   a.weights = ToArrays(state.best_learned);
-  a.data = ToArrays(model.problem.shared);
+  Values data = model.problem.shared;  // of a loaded model with what is known of its contexts
+  if (!checkpoint && !data.count("law/distances")) data.merge(LearnContextLaw(model.problem));
+  a.data = ToArrays(data);
   if (checkpoint) a.state = StateArrays(state);
   return WriteArtifact(path, a);
 }

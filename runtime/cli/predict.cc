@@ -17,12 +17,15 @@
 #include "runtime/cli/exit_code.h"
 #include "runtime/cli/run_options.h"
 #include "runtime/cli/terminal.h"
+#include "runtime/context_law.h"
 #include "runtime/predictor.h"
 #include "runtime/tensor_array.h"
 #include "runtime/trust.h"
 
 namespace amo::runtime::cli {
 namespace {
+
+constexpr double kStrange = 0.01;  // fewer of the training contexts are as far from their mean
 
 // "5ms" in seconds; nothing where it is no duration.
 std::optional<double> SecondsOf(const std::string& text) {
@@ -77,7 +80,8 @@ int RunPredict(const Arguments& arguments) {
   }
   const Result<AnswerFile> file = AnswerFile::Reserve(
       out, problem, {path, contexts},
-      tolerance ? std::vector<std::string>{"stage", "within"} : std::vector<std::string>{});
+      tolerance ? std::vector<std::string>{"in_distribution", "stage", "within"}
+                : std::vector<std::string>{"in_distribution"});
   if (!file.ok()) return Fail(run, file.message(), kFiles);
   std::int64_t batch = 1;
   Result<Values> values = ReadContextFile(problem, contexts, batch);
@@ -103,11 +107,14 @@ int RunPredict(const Arguments& arguments) {
   }
   const std::int64_t not_finite = CountNotFinite(problem, t.answer, t.certificate, batch);
   std::vector<Array> beside;
+  const std::optional<at::Tensor> law = InDistribution(problem, problem.shared, *values, batch);
+  const std::int64_t strange = law ? law->lt(kStrange).sum().item<std::int64_t>() : 0;
+  if (law) beside.push_back(ToArray("in_distribution", *law));
   if (tolerance) {
     std::vector<std::int64_t> stages, within(t.within.begin(), t.within.end());
     for (const TrustStage s : t.stage) stages.push_back(static_cast<std::int64_t>(s));
-    beside = {ToArray("stage", at::tensor(stages, at::TensorOptions(at::kLong))),
-              ToArray("within", at::tensor(within, at::TensorOptions(at::kLong)))};
+    beside.push_back(ToArray("stage", at::tensor(stages, at::TensorOptions(at::kLong))));
+    beside.push_back(ToArray("within", at::tensor(within, at::TensorOptions(at::kLong))));
   }
   const std::int64_t above = std::count(t.within.begin(), t.within.end(), 0);
   const Result<Done> written = file->Write(t.answer, t.certificate, std::move(beside));
@@ -120,6 +127,7 @@ int RunPredict(const Arguments& arguments) {
                                    {"seconds", t.seconds},
                                    {"certificate", CertificateJson(t.certificate)},
                                    {"not_finite", not_finite},
+                                   {"unlike_training", law ? nlohmann::ordered_json(strange) : nlohmann::ordered_json()},
                                    {"output", out}};
     if (tolerance) {
       json["trust"] = {{"tolerance", *tolerance}, {"within", batch - above}, {"above", above},
@@ -133,6 +141,7 @@ int RunPredict(const Arguments& arguments) {
     for (const auto& [name, count] : CountStages(t)) text += fmt::format("  {:<24}{:>12}\n", name, count);
     text += fmt::format("  {:<24}{:>12}\n", "above the tolerance", above);
   }
+  if (law && strange > 0) text += fmt::format("  {:<24}{:>12}\n", "unlike training", strange);
   if (not_finite > 0) text += fmt::format("  {:<24}{:>12}\n", "not finite, left out", not_finite);
   if (!out.empty()) text += fmt::format("{}: written\n", out);
   Print(text);

@@ -118,8 +118,9 @@ class Answers(Trained):
                      r"\ny\.npz: written\n$"]:
             self.assertRegex(text, part)
         found = read_npz(self.path("y.npz"))
-        self.assertEqual(list(found), ["y", "objective", "residual", "gap", "violation_cap"])
-        self.assertEqual([found[k][0] for k in found], [(2, 3), (2,), (2,), (2,), (2,)])
+        self.assertEqual(list(found), ["y", "objective", "residual", "gap", "violation_cap", "in_distribution"])
+        self.assertEqual([found[k][0] for k in found], [(2, 3), (2,), (2,), (2,), (2,), (2,)])
+        self.assertTrue(all(0 <= share <= 1 for share in found["in_distribution"][1]))
         y, contexts = found["y"][1], [0.1, 0.2, 0.3, 2, -1, 0.4]
         self.assertTrue(all(0 <= v <= 0.5 for v in y))
         for i in range(2):
@@ -164,13 +165,14 @@ class Answers(Trained):
         y = read_npz(self.path("y.npz"))["y"][1]
         with open(self.path("y.csv"), newline="", encoding="utf-8") as f:
             rows = list(csv.reader(f))
-        self.assertEqual(rows[0], ["y_0", "y_1", "y_2", "objective", "residual", "gap", "violation_cap"])
+        self.assertEqual(rows[0], ["y_0", "y_1", "y_2", "objective", "residual", "gap", "violation_cap",
+                                   "in_distribution"])
         self.assertEqual([float(v) for row in rows[1:] for v in row[:3]], y)
         self.assertEqual(read_npy(content(self.path("y.npy"))), ((2, 3), y))
         tensors = content(self.path("y.safetensors"))
         head = json.loads(tensors[8:8 + struct.unpack("<Q", tensors[:8])[0]])
         names = sorted(k for k in head if k != "__metadata__")
-        self.assertEqual(names, ["gap", "objective", "residual", "violation_cap", "y"])
+        self.assertEqual(names, ["gap", "in_distribution", "objective", "residual", "violation_cap", "y"])
 
     def test_solve(self):
         text = self.expect(OK, "solve", "box.amo", "--context", self.good, "-o", "s.npz").stdout
