@@ -9,6 +9,7 @@ namespace amo::compiler {
 namespace {
 
 constexpr int kNewtonSteps = 10, kHalvings = 8;
+constexpr double kRegular = 1e-10;
 
 class Feasibility {
  public:
@@ -35,7 +36,10 @@ class Feasibility {
   Inverse Linearized(const Term& y) {
     const Term j = s_.Jacobian(y, rows_, [&](const Term& x) { return Equal(x); });
     const Term turned = s_.Transposed(j, r_.span());
-    const Term gram = s_.Multiply(j, turned, r_.span());
+    // Equations that repeat others make the product singular; with a little of its mean diagonal it is not.
+    const Term product = s_.Multiply(j, turned, r_.span());
+    const Term mean = s_.Div(s_.ReduceAll(Op::kReduceSum, s_.Mul(j, j)), s_.Number(static_cast<double>(rows_)));
+    const Term gram = s_.Add(product, s_.Mul(s_.Mul(s_.Number(kRegular), mean), s_.Identity(rows_)));
     const Term inverse = s_.LinearSolution(gram, s_.Identity(rows_));
     return {j, s_.Multiply(turned, inverse, r_.span())};
   }
@@ -57,8 +61,12 @@ class Feasibility {
     const Term best{s_.b.Arg(Op::kArgMin, norms.value), y.axes, false, -1, 0};
     return s_.Sub(y, s_.Mul(share(best), d));
   }
-  Term Along(const Term& d, const Inverse& at) {  // the part that no linearized equation feels
-    return s_.Sub(d, s_.Multiply(at.back, s_.Multiply(at.jacobian, d, r_.span()), r_.span()));
+  // The part that no linearized equation feels; twice, as the inverse is made regular.
+  Term Along(const Term& d, const Inverse& at) {
+    const auto once = [&](const Term& x) {
+      return s_.Sub(x, s_.Multiply(at.back, s_.Multiply(at.jacobian, x, r_.span()), r_.span()));
+    };
+    return once(once(d));
   }
 
   void Move(const Term& y) {

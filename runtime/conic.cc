@@ -24,7 +24,7 @@
 namespace amo::runtime {
 namespace {
 
-constexpr int kRounds = 8, kNewtonSteps = 15, kHalvings = 8, kSplittings = 200, kBalance = 25;
+constexpr int kRounds = 8, kPatience = 2, kNewtonSteps = 15, kHalvings = 8, kSplittings = 200, kBalance = 25;
 constexpr double kRegular = 1e-10;  // the matrix is singular where cones touch
 
 using Square = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -43,6 +43,7 @@ class Search {
   void Run() {
     std::vector<std::int64_t> open(static_cast<std::size_t>(multipliers.rows()));
     for (std::size_t i = 0; i < open.size(); ++i) open[i] = static_cast<std::int64_t>(i);
+    std::vector<double> reached(open.size(), INFINITY);
     for (int round = 0; round <= kRounds; ++round) {
       for (int step = 0; step < kNewtonSteps; ++step) {
         open = Unsolved(open);
@@ -50,6 +51,7 @@ class Search {
         if (!Move(open)) break;
       }
       open = Unsolved(open);
+      if (round >= kPatience) open = Hopeful(open, reached);
       if (open.empty()) return;
       if (round < kRounds) Split(open);
     }
@@ -116,6 +118,19 @@ class Search {
       const auto row = static_cast<Eigen::Index>(k);
       const double worst = left.row(row).cwiseAbs().maxCoeff();
       if (worst > rounding * (1 + now.row(row).cwiseAbs().maxCoeff()) && std::isfinite(worst)) still.push_back(open[k]);
+    }
+    return still;
+  }
+
+  // Those that the last round brought nearer. No number of rounds does where no point keeps the constraints.
+  std::vector<std::int64_t> Hopeful(const std::vector<std::int64_t>& open, std::vector<double>& reached) const {
+    const Matrix left = Left(open, Rows(multipliers, open));
+    std::vector<std::int64_t> still;
+    for (std::size_t k = 0; k < open.size(); ++k) {
+      double& best = reached[static_cast<std::size_t>(open[k])];
+      const double now = left.row(static_cast<Eigen::Index>(k)).norm();
+      if (now < 0.5 * best) still.push_back(open[k]);
+      best = std::min(best, now);
     }
     return still;
   }

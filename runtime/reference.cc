@@ -8,6 +8,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/maximum.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -90,6 +91,26 @@ SolveSummary RunFormula(const Instances& instances, const at::Tensor& start, con
   return summary;
 }
 
+// What a method calls solved and is not: a heuristic's point of a discrete set, and one that the projection onto cones
+// did not bring onto the constraints.
+void Doubt(const Problem& problem, const Instances& instances, SolveSummary& done) {
+  const compiler::Program& p = problem.program;
+  const bool guessed = !p.discrete.empty() && !p.solve.written;
+  if ((!guessed && !p.conic) || instances.batch() == 0) return;
+  at::Tensor worst = at::zeros({instances.batch()}, at::TensorOptions(at::kDouble));
+  if (p.conic) {
+    Values all = instances.values();
+    for (const auto& [name, t] : instances.Split(done.y)) all[name] = t;
+    for (const auto& [name, v] : Violations(problem, all, instances.batch())) worst = at::maximum(worst, v.to(at::kDouble));
+  }
+  const at::Tensor size = 1 + done.y.abs().amax(1).to(at::kDouble);
+  const at::Tensor fails = worst.gt((problem.dtype == at::kDouble ? 1e-6 : 1e-3) * size).contiguous();
+  for (std::size_t i = 0; i < done.status.size(); ++i) {
+    const bool doubtful = guessed || fails.const_data_ptr<bool>()[i];
+    if (doubtful && done.status[i] == SolveStatus::kSolved) done.status[i] = SolveStatus::kStalled;
+  }
+}
+
 SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64_t batch, const ReferenceOptions& o,
                         const Values* start) {
   const Instances instances(problem, values, batch);
@@ -128,6 +149,7 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
     done.status.assign(static_cast<std::size_t>(batch), SolveStatus::kSolved);
   }
   done.iterations = std::move(iterations);
+  Doubt(problem, instances, done);
   return done;
 }
 

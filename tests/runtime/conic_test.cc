@@ -139,6 +139,14 @@ TEST(Conic, LeastEigenvalueBySemidefiniteProgramming) {
   EXPECT_LT(Largest((s.objective - least).abs()), 1e-6);
 }
 
+// No correlation is 2: sets hold, the constraints show by how much they fail, and nothing is called solved.
+TEST(Conic, SaysWhereNoPointKeepsTheConstraints) {
+  const Drawn r = Draw(kCorrelation + "  bad: y[0, 1] >= 2\n", 3);
+  const ReferenceSummary s = SolveReference(r.problem, r.values, 3, {.steps = 2});
+  for (const SolveStatus status : s.status) EXPECT_NE(status, SolveStatus::kSolved);
+  EXPECT_GT(at::linalg_eigvalsh(s.variables.at("y")).min().item<double>(), -1e-9);
+}
+
 TEST(Conic, IsNotForPolyhedraNorForWhatIsHidden) {
   EXPECT_FALSE(Draw("variable y : real[3] in simplex\nminimize sumsq(y)\nsubject to\n  a: y[0] + y[1] == 0.5\n")
                    .problem.program.conic);

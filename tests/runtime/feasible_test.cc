@@ -8,6 +8,7 @@
 #include <ATen/ops/linalg_eigh.h>
 #include <ATen/ops/linalg_solve.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -62,6 +63,12 @@ TEST(Complete, OfLinearEquationsIsTheNearestPoint) {
   const at::Tensor ours = torch::autograd::grad({(y * along).sum()}, {p})[0];
   const at::Tensor theirs = torch::autograd::grad({(nearest * along).sum()}, {p})[0];
   EXPECT_LT(Far(ours, theirs), 1e-12);
+}
+
+TEST(Complete, TakesEquationsThatRepeatOthers) {
+  const Drawn r = Draw("context p : real[3] ~ normal(0, 1)\nvariable y : real[3]\nminimize sumsq(y)\nsubject to\n"
+                       "  a: sum(y) == 1\n  b: 2 * sum(y) == 2\nloss objective\nmodel y = p then complete\n");
+  EXPECT_LT(Far(Answer(r).sum(1), at::ones({kBatch}, at::TensorOptions(at::kDouble))), 1e-12);
 }
 
 // On the curve y1 y2 = x the derivative is the projection onto its tangent.
