@@ -92,7 +92,7 @@ class Newton {
       const lang::ValueDecl* v = AsVariable(called, name);
       if (!v) continue;
       const Shape shape = s.Dims(*v);
-      parts_.push_back({name, shape});
+      names_.push_back(name), shapes_.push_back(shape);
       n_ += Count(shape);
     }
   }
@@ -119,34 +119,18 @@ class Newton {
     return s_.Jacobian(w, n_, [&](const Term& x) { return Gradient(x); });
   }
 
-  // The longest of w - d, w - d / 2, … with the least objective, d the Newton step.
   Term Descended(const Term& w) {
     const Term d = s_.LinearSolution(Hessian(w), Gradient(w));
-    const int halving = s_.OpenRange(kHalvings);
-    const Term t = s_.Binary(Op::kPow, s_.Number(0.5), s_.Real(s_.Counter(halving)), {}, "^");
-    std::vector<int> axes = w.axes;
-    axes.push_back(halving);
-    Term f = s_.Widen(Objective(s_.Sub(s_.Widen(w, axes, {n_}), s_.Mul(t, s_.Widen(d, axes, {n_})))), axes, {});
-    s_.CloseLoops(1);
-    f.axes = w.axes;  // the loop's axis is its own now
-    const Term best{s_.b.Arg(Op::kArgMin, f.value), w.axes, false, -1, 0};
-    return s_.Sub(w, s_.Mul(s_.Binary(Op::kPow, s_.Number(0.5), s_.Real(best), {}, "^"), d));
+    return s_.Descended(w, d, kHalvings, [&](const Term& x) { return Objective(x); });
   }
 
   Term Stepped(const Term& w) { return s_.Sub(w, s_.LinearSolution(Hessian(w), Gradient(w))); }
 
   std::map<std::string, Term> Cut(const Term& w) {
-    std::map<std::string, Term> cut;
-    std::int64_t at = 0;
-    for (const auto& [name, shape] : parts_) {
-      std::vector<std::int64_t> starts(w.axes.size() + 1);
-      Shape part = s_.b.shape(w.value);
-      starts.back() = at;
-      part.back() = Count(shape);
-      cut[name] = s_.Reshaped({s_.b.Slice(w.value, starts, part), w.axes, false, -1, 0}, shape);
-      at += Count(shape);
-    }
-    return cut;
+    std::map<std::string, Term> named;
+    const std::vector<Term> parts = s_.Cut(w, shapes_);
+    for (std::size_t k = 0; k < parts.size(); ++k) named[names_[k]] = parts[k];
+    return named;
   }
 
  private:
@@ -154,7 +138,8 @@ class Newton {
 
   Scope& s_;
   std::vector<int> around_;
-  std::vector<std::pair<std::string, Shape>> parts_;
+  std::vector<std::string> names_;
+  std::vector<Shape> shapes_;
   std::int64_t n_ = 0;
 };
 

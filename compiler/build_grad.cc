@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// grad(E, x): the derivative of E by the value that x names, as an expression like any other; Jacobians.
+// grad(E, x): the derivative of E by the value that x names, as an expression like any other; Jacobians; a step that descends.
 #include <fmt/format.h>
 
 #include "compiler/extract.h"
@@ -64,6 +64,21 @@ Term Scope::Jacobian(const Term& at, std::int64_t rows, const std::function<Term
   const Term result{GradientAt(b, total, {leaf.value}, {copies.value}, 1)[1], at.axes, false, -1, 0};
   CloseLoops(1);
   return result;
+}
+
+Term Scope::Descended(const Term& x, const Term& d, std::int64_t halvings,
+                      const std::function<Term(const Term&)>& f) {
+  const auto share = [&](const Term& k) { return Binary(Op::kPow, Number(0.5), Real(k), {}, "^"); };
+  const Shape own = Own(x);
+  const int halving = OpenRange(halvings);
+  std::vector<int> axes = x.axes;
+  axes.push_back(halving);
+  const Term step = Mul(share(Counter(halving)), Widen(d, axes, own));
+  Term values = Widen(f(Sub(Widen(x, axes, own), step)), axes, {});
+  CloseLoops(1);
+  values.axes = x.axes;  // the loop's axis is its own now
+  const Term best{b.Arg(Op::kArgMin, values.value), x.axes, false, -1, 0};
+  return Sub(x, Mul(share(best), d));
 }
 
 }  // namespace amo::compiler

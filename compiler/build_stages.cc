@@ -37,14 +37,9 @@ using lang::ValueKind;
 
 // The answer that one builder gives for all variables, cut into them.
 std::vector<Term> CutIntoVariables(Scope& s, const Term& flat, const std::vector<Named>& variables) {
-  std::vector<Term> cut;
-  std::int64_t at = 0;
-  for (const Named& v : variables) {
-    const std::int64_t count = Count(v.type.shape);
-    cut.push_back(s.Of(s.b.Reshape(s.b.Slice(flat.value, {at}, {count}), v.type.shape)));
-    at += count;
-  }
-  return cut;
+  std::vector<Shape> shapes;
+  for (const Named& v : variables) shapes.push_back(v.type.shape);
+  return s.Cut(flat, shapes);
 }
 
 // What the model searches instead of the variables, as inputs that its predictions see.

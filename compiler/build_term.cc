@@ -231,6 +231,20 @@ Term Scope::Identity(std::int64_t n) {
   return Of(b.ToReal(b.Binary(Op::kEq, b.Broadcast(i, {0, -1}, {n, n}), b.Broadcast(i, {-1, 0}, {n, n}))));
 }
 
+std::vector<Term> Scope::Cut(const Term& flat, const std::vector<Shape>& shapes) {
+  std::vector<Term> cut;
+  std::int64_t at = 0;
+  for (const Shape& shape : shapes) {
+    std::vector<std::int64_t> starts(flat.axes.size() + 1);
+    Shape part = b.shape(flat.value);
+    starts.back() = at;
+    part.back() = Count(shape);
+    cut.push_back(Reshaped({b.Slice(flat.value, starts, part), flat.axes, false, -1, 0}, shape));
+    at += Count(shape);
+  }
+  return cut;
+}
+
 Term Scope::Concat(std::vector<Term> parts, std::int64_t axis, lang::Span at) {
   std::vector<int> axes;
   bool real = false;

@@ -39,20 +39,6 @@ Term Rows(Scope& s, const std::vector<const lang::Constraint*>& constraints, std
   return s.Concat(std::move(all), 0, {});
 }
 
-std::vector<Term> Cut(Scope& s, const Term& flat, const std::vector<Shape>& shapes) {
-  std::vector<Term> cut;
-  std::int64_t at = 0;
-  for (const Shape& shape : shapes) {
-    std::vector<std::int64_t> starts(flat.axes.size() + 1);
-    Shape part = s.b.shape(flat.value);
-    starts.back() = at;
-    part.back() = Count(shape);
-    cut.push_back(s.Reshaped({s.b.Slice(flat.value, starts, part), flat.axes, false, -1, 0}, shape));
-    at += Count(shape);
-  }
-  return cut;
-}
-
 class Dual {
  public:
   Dual(Parts& parts, Scope& s) : parts_(parts), s_(s) {
@@ -74,7 +60,7 @@ class Dual {
   Term Point(const Term& l) { return InSets(s_.Sub(v_, s_.Multiply(s_.Transposed(jacobian_, {}), l, {}))); }
 
   Term InSets(const Term& flat) {
-    const std::vector<Term> y = Cut(s_, flat, shapes_);
+    const std::vector<Term> y = s_.Cut(flat, shapes_);
     std::vector<Term> in_sets;
     for (std::size_t k = 0; k < y.size(); ++k)
       in_sets.push_back(ProjectedVariable(parts_, s_, parts_.program.variables[k].name, y[k]));
@@ -84,7 +70,7 @@ class Dual {
   Term Kept(const Term& r) {
     std::vector<Shape> shapes;
     for (const Piece& p : pieces_) shapes.push_back(p.shape);
-    std::vector<Term> parts = Cut(s_, r, shapes);
+    std::vector<Term> parts = s_.Cut(r, shapes);
     for (std::size_t k = 0; k < parts.size(); ++k) {
       switch (pieces_[k].kind) {
         case Gap::Kind::kZero: parts[k] = s_.Of(s_.b.Filled(0, pieces_[k].shape)); break;
@@ -103,7 +89,7 @@ class Dual {
   }
 
   Term Matrix(const Term& l) { return s_.Jacobian(l, rows_, [&](const Term& x) { return Left(x); }); }
-  std::vector<Term> Variables(const Term& y) { return Cut(s_, y, shapes_); }
+  std::vector<Term> Variables(const Term& y) { return s_.Cut(y, shapes_); }
 
  private:
   Term Joined(const std::vector<Term>& y) {
@@ -114,7 +100,7 @@ class Dual {
 
   Term At(const Term& y) {
     Scope::World world{s_.worlds.back().replaced, {}};
-    const std::vector<Term> cut = Cut(s_, y, shapes_);
+    const std::vector<Term> cut = s_.Cut(y, shapes_);
     for (std::size_t k = 0; k < cut.size(); ++k) world.replaced[parts_.program.variables[k].name] = cut[k];
     s_.worlds.push_back(std::move(world));
     const Term r = Rows(s_, parts_.plan->conic, pieces_);

@@ -15,7 +15,10 @@ class Feasibility {
  public:
   explicit Feasibility(Refine& r) : r_(r), s_(r.s) {
     std::vector<Term> parts;
-    for (std::size_t k = 0; k < r.moved().size(); ++k) parts.push_back(s_.Flat(s_.Real(r.now(k))));
+    for (std::size_t k = 0; k < r.moved().size(); ++k) {
+      parts.push_back(s_.Flat(s_.Real(r.now(k))));
+      shapes_.push_back(r.moved()[k].type.shape);
+    }
     now_ = s_.Concat(std::move(parts), 0, r.span());
     rows_ = s_.Own(Equal(now_))[0];
     for (const ConeRows& c : s_.program.cones) linear_ = linear_ && (c.cone != Cone::kZero || c.affine);
@@ -49,17 +52,10 @@ class Feasibility {
   // The same, or the half, the quarter, … of the step that leaves the least of the equations.
   Term Damped(const Term& y) {
     const Term d = s_.Multiply(Linearized(y).back, Equal(y), r_.span());
-    const int halving = s_.OpenRange(kHalvings);
-    const auto share = [&](const Term& k) { return s_.Binary(Op::kPow, s_.Number(0.5), s_.Real(k), r_.span(), "^"); };
-    std::vector<int> axes = y.axes;
-    axes.push_back(halving);
-    const Shape own = s_.Own(y);
-    const Term left = Equal(s_.Sub(s_.Widen(y, axes, own), s_.Mul(share(s_.Counter(halving)), s_.Widen(d, axes, own))));
-    Term norms = s_.Widen(s_.ReduceAll(Op::kReduceSum, s_.Mul(left, left)), axes, {});
-    s_.CloseLoops(1);
-    norms.axes = y.axes;  // the loop's axis is its own now
-    const Term best{s_.b.Arg(Op::kArgMin, norms.value), y.axes, false, -1, 0};
-    return s_.Sub(y, s_.Mul(share(best), d));
+    return s_.Descended(y, d, kHalvings, [&](const Term& x) {
+      const Term left = Equal(x);
+      return s_.ReduceAll(Op::kReduceSum, s_.Mul(left, left));
+    });
   }
   // The part that no linearized equation feels; twice, as the inverse is made regular.
   Term Along(const Term& d, const Inverse& at) {
@@ -69,29 +65,13 @@ class Feasibility {
     return once(once(d));
   }
 
-  void Move(const Term& y) {
-    std::vector<Term> next;
-    std::int64_t at = 0;
-    for (const Named& v : r_.moved()) {
-      const std::int64_t count = Count(v.type.shape);
-      next.push_back(s_.Of(s_.b.Reshape(s_.b.Slice(y.value, {at}, {count}), v.type.shape)));
-      at += count;
-    }
-    r_.Move(next);
-  }
+  void Move(const Term& y) { r_.Move(s_.Cut(y, shapes_)); }
 
  private:
   Scope::Demands At(const Term& y) {
     Scope::World world{s_.worlds.back().replaced, {}};
-    std::int64_t at = 0;
-    for (const Named& v : r_.moved()) {
-      std::vector<std::int64_t> starts(y.axes.size() + 1);
-      Shape part = s_.b.shape(y.value);
-      starts.back() = at;
-      part.back() = Count(v.type.shape);
-      world.replaced[v.name] = s_.Reshaped({s_.b.Slice(y.value, starts, part), y.axes, false, -1, 0}, v.type.shape);
-      at += Count(v.type.shape);
-    }
+    const std::vector<Term> parts = s_.Cut(y, shapes_);
+    for (std::size_t k = 0; k < parts.size(); ++k) world.replaced[r_.moved()[k].name] = parts[k];
     s_.worlds.push_back(std::move(world));
     const Scope::Demands d = s_.AllDemands();
     s_.worlds.pop_back();
@@ -100,6 +80,7 @@ class Feasibility {
 
   Refine& r_;
   Scope& s_;
+  std::vector<Shape> shapes_;
   Term now_;
   std::int64_t rows_ = 0;
   bool linear_ = true;

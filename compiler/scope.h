@@ -157,6 +157,7 @@ class Scope {
   Term Index(const Term& x, const std::vector<lang::IndexItem>& items, lang::Span at);
   Term Concat(std::vector<Term> parts, std::int64_t axis, lang::Span at);
   Term Flat(const Term& x);
+  std::vector<Term> Cut(const Term& flat, const std::vector<Shape>& shapes);  // a vector's parts, one after the other
   Term Add(const Term& x, const Term& y) { return Binary(Op::kAdd, x, y, {}, "+"); }
   Term Sub(const Term& x, const Term& y) { return Binary(Op::kSub, x, y, {}, "-"); }
   Term Mul(const Term& x, const Term& y) { return Binary(Op::kMul, x, y, {}, ".*"); }
@@ -170,6 +171,8 @@ class Scope {
   Term LinearSolution(const Term& a, const Term& right);           // build_matrix.cc
   // Of f, a vector of `rows` entries, by the vector `at`: real[rows, n] (build_grad.cc).
   Term Jacobian(const Term& at, std::int64_t rows, const std::function<Term(const Term&)>& f);
+  // x - d, or x - d / 2, x - d / 4, … of so many, where the single number f is least (build_grad.cc).
+  Term Descended(const Term& x, const Term& d, std::int64_t halvings, const std::function<Term(const Term&)>& f);
   Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);  // build_spectral.cc
   // `start` after as many steps; a step keeps shape and loops (build_scan.cc).
   Term Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step);
