@@ -195,38 +195,6 @@ void Matrices(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) 
   }
 }
 
-// The steps of a scan, in their order; rows of xs are copied out, rows of ys copied in.
-void Scanned(const Node& n, const std::vector<const Tensor*>& in, Tensor& out) {
-  const ScanForm form = FormOf(n);
-  const Function& body = *n.body;
-  const Indices offsets = ScanOffsets(n);
-  std::vector<Tensor> inputs;
-  for (std::size_t k = 0; k < body.inputs.size(); ++k) {
-    const bool whole = k < in.size() && (k < form.carries || k >= form.carries + form.xs);
-    inputs.push_back(whole ? *in[k] : Tensor{body.inputs[k].type, {}});
-  }
-  for (std::int64_t s = 0; s < form.steps; ++s) {
-    const std::int64_t t = form.reverse ? form.steps - 1 - s : s;
-    for (std::size_t k = form.carries; k < form.carries + form.xs; ++k) {
-      const auto size = static_cast<std::ptrdiff_t>(Count(inputs[k].type.shape));
-      inputs[k].data.assign(in[k]->data.begin() + t * size, in[k]->data.begin() + (t + 1) * size);
-    }
-    if (form.index) inputs.back().data = {static_cast<double>(t)};
-    std::vector<Tensor> outputs = Interpret(body, inputs);
-    for (std::size_t k = 0; k < outputs.size(); ++k) {
-      if (k < form.carries) {
-        inputs[k] = std::move(outputs[k]);
-      } else {
-        const auto size = static_cast<std::int64_t>(outputs[k].data.size());
-        std::copy(outputs[k].data.begin(), outputs[k].data.end(), out.data.begin() + offsets[k] + t * size);
-      }
-    }
-  }
-  for (std::size_t k = 0; k < form.carries; ++k) {
-    std::copy(inputs[k].data.begin(), inputs[k].data.end(), out.data.begin() + offsets[k]);
-  }
-}
-
 Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor*>& in,
                 const std::vector<Tensor>& inputs) {
   if (n.op == Op::kInput) return inputs[Z(n.attr[0])];
@@ -257,14 +225,50 @@ Tensor Evaluate(const Function& f, const Node& n, const std::vector<const Tensor
       n.op == Op::kGather ? Indexed(n, *in[0], *in[1], out) : Indexed(n, *in[1], *in[0], out);
       break;
     case OpClass::kMatrix: Matrices(n, in, out); break;
-    case OpClass::kLoop: Scanned(n, in, out); break;
+    case OpClass::kLoop:
+      InterpretScan(n, in, out, [&](std::int64_t, const std::vector<Tensor>& given) {
+        return Interpret(*n.body, given);
+      });
+      break;
   }
   return out;
 }
 
 }  // namespace
 
-std::vector<Tensor> Interpret(const Function& function, const std::vector<Tensor>& inputs) {
+// Rows of xs are copied out, rows of ys copied in.
+void InterpretScan(const Node& n, const std::vector<const Tensor*>& in, Tensor& out, const ScanStep& see) {
+  const ScanForm form = FormOf(n);
+  const Function& body = *n.body;
+  const Indices offsets = ScanOffsets(n);
+  std::vector<Tensor> inputs;
+  for (std::size_t k = 0; k < body.inputs.size(); ++k) {
+    const bool whole = k < in.size() && (k < form.carries || k >= form.carries + form.xs);
+    inputs.push_back(whole ? *in[k] : Tensor{body.inputs[k].type, {}});
+  }
+  for (std::int64_t s = 0; s < form.steps; ++s) {
+    const std::int64_t t = form.reverse ? form.steps - 1 - s : s;
+    for (std::size_t k = form.carries; k < form.carries + form.xs; ++k) {
+      const auto size = static_cast<std::ptrdiff_t>(Count(inputs[k].type.shape));
+      inputs[k].data.assign(in[k]->data.begin() + t * size, in[k]->data.begin() + (t + 1) * size);
+    }
+    if (form.index) inputs.back().data = {static_cast<double>(t)};
+    std::vector<Tensor> outputs = see(t, inputs);
+    for (std::size_t k = 0; k < outputs.size(); ++k) {
+      if (k < form.carries) {
+        inputs[k] = std::move(outputs[k]);
+      } else {
+        const auto size = static_cast<std::int64_t>(outputs[k].data.size());
+        std::copy(outputs[k].data.begin(), outputs[k].data.end(), out.data.begin() + offsets[k] + t * size);
+      }
+    }
+  }
+  for (std::size_t k = 0; k < form.carries; ++k) {
+    std::copy(inputs[k].data.begin(), inputs[k].data.end(), out.data.begin() + offsets[k]);
+  }
+}
+
+std::vector<Tensor> InterpretNodes(const Function& function, const std::vector<Tensor>& inputs) {
   AMO_CHECK(inputs.size() == function.inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     AMO_CHECK(inputs[i].data.size() == Z(Count(function.inputs[i].type.shape)), "(input %s)",
@@ -277,6 +281,11 @@ std::vector<Tensor> Interpret(const Function& function, const std::vector<Tensor
     for (Value a : n.args) in.push_back(&values[Z(a.index)]);
     values.push_back(Evaluate(function, n, in, inputs));
   }
+  return values;
+}
+
+std::vector<Tensor> Interpret(const Function& function, const std::vector<Tensor>& inputs) {
+  const std::vector<Tensor> values = InterpretNodes(function, inputs);
   std::vector<Tensor> outputs;
   for (const Output& o : function.outputs) outputs.push_back(values[Z(o.value.index)]);
   return outputs;

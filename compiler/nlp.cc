@@ -119,11 +119,29 @@ Nlp MakeNlp(const Program& p) {
   const Function lagrangian = Simplify(b.Finish());
   Function slope = Gradient(lagrangian, {0});
   slope.outputs = {slope.outputs[1]};
-  slope = Simplify(slope);
+  slope = nlp.slope = Simplify(slope);
   nlp.hessian_pattern = JacobianPattern(slope, 0, 0);
   nlp.hessian_colours = ColourColumns(nlp.hessian_pattern);
   nlp.hessian = Compressed(slope, 0, 0, nlp.hessian_colours);
   return nlp;
+}
+
+Function MovedConditions(const Nlp& nlp, const std::vector<std::string>& wrt) {
+  Builder b("nlp conditions");
+  std::vector<Value> slope_inputs, value_inputs;
+  for (const Input& in : nlp.slope.inputs) slope_inputs.push_back(b.Input(in.name, in.role, in.type));
+  for (const Input& in : nlp.values.inputs) {
+    const int known = b.function().FindInput(in.name);
+    value_inputs.push_back(known >= 0 ? b.function().inputs[static_cast<std::size_t>(known)].value
+                                      : b.Input(in.name, in.role, in.type));
+  }
+  b.Output("slope", OutputOf(nlp.slope, Inline(b, nlp.slope, slope_inputs), 0));
+  b.Output("sides", OutputOf(nlp.values, Inline(b, nlp.values, value_inputs), 1));
+  const Function conditions = b.Finish();
+  std::vector<int> inputs;
+  for (const std::string& name : wrt)
+    if (const int k = conditions.FindInput(name); k >= 0) inputs.push_back(k);
+  return Simplify(Jvp(conditions, inputs));
 }
 
 }  // namespace amo::compiler

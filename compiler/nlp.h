@@ -3,6 +3,7 @@
 #define AMO_COMPILER_NLP_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "compiler/build.h"
@@ -21,12 +22,17 @@ struct Nlp {
   // Derivatives compressed by colours of columns; more inputs: "colour", and "dual" real[m], per instance.
   Function jacobian;            // → "compressed" [colours, m]
   Function hessian;             // → "compressed" [colours, n]: of objective + dual'sides
+  Function slope;               // → "slope" [n], the gradient of objective + dual'sides
   Pattern jacobian_pattern, hessian_pattern;
   std::vector<int> jacobian_colours, hessian_colours;
 };
 
 // Requires the program's objective, and sides where it has cones.
 Nlp MakeNlp(const Program& program);
+
+// How the first-order conditions move with other inputs: for each of `wrt` that the program reads one more input
+// "tangent/NAME", and as outputs the tangents "slope" [n] and "sides" [m]; inputs "flat" and "dual" as above.
+Function MovedConditions(const Nlp& nlp, const std::vector<std::string>& wrt);
 
 }  // namespace amo::compiler
 

@@ -73,7 +73,7 @@ class Trainer {
   TrainSummary Untrained() {
     s_.best_learned = s_.learned;
     s_.best = NAN;
-    return {TrainStatus::kNothingLearned, "nothing in the program is learned", s_};
+    return {TrainStatus::kNothingLearned, "nothing in the program is learned", {}, s_};
   }
 
   // Labels and validation draws come from generators of their own: a resumed run makes the same ones.
@@ -169,9 +169,13 @@ class Trainer {
       LossGradients g = composed ? (*composed)(batch, s_.learned, o_.penalty, draws_)
                                  : GradientsOf(p_, now, batch, s_.learned, o_.penalty, draws_);
       for (std::size_t k = 0; k < now.size(); ++k) {
-        const double value = g.values[k].training.item<double>();
-        if (!std::isfinite(value)) {
-          problem = fmt::format("the loss is {} at step {}: a smaller rate or `clip` may help", value, s_.step + 1);
+        const double value = g.values[k].training.item<double>(), slope = SquaredNorm(g.gradients[k]);
+        if (!std::isfinite(value) || !std::isfinite(slope)) {
+          const double bad = std::isfinite(value) ? slope : value;
+          problem = fmt::format("{} is {} at step {}: a smaller rate or `clip` may help",
+                                std::isfinite(value) ? "the gradient of the loss" : "the loss",
+                                std::isnan(bad) ? "nan" : bad < 0 ? "-inf" : "inf", s_.step + 1);
+          FindFault(*now[k]->loss, batch);
           return false;
         }
         if (counted.insert(now[k]).second) total += g.values[k].plain.item<double>();
@@ -186,6 +190,21 @@ class Trainer {
     s_.loss_sum += total, ++s_.loss_count;
     last_loss_ = total;
     return true;
+  }
+
+  static double SquaredNorm(const std::vector<at::Tensor>& gradient) {
+    double sum = 0;
+    for (const at::Tensor& g : gradient) if (g.defined()) sum += runtime::SquaredNorm(g);
+    return sum;
+  }
+
+  // The first instance of the batch that shows where its numbers went wrong.
+  void FindFault(const compiler::Loss& loss, const Batch& batch) {
+    constexpr std::int64_t kMostLooked = 256;  // an interpreter looks
+    Values values = batch.values;
+    for (const auto& [name, t] : s_.learned) values[name] = t;
+    for (std::int64_t i = 0; i < std::min(batch.size, kMostLooked) && !fault_; ++i)
+      fault_ = FaultOfModel(p_, values, i, &loss);
   }
 
   // One kernel for these losses together, where there is one.
@@ -206,11 +225,7 @@ class Trainer {
   // The count-th step of Adam, with the gradient's norm bounded and decoupled decay.
   void Move(const Task& t, const std::vector<at::Tensor>& gradient, std::int64_t count) {
     AdamSettings settings{rate_, t.beta1, t.beta2, t.decay, 1, count};
-    if (t.clip > 0) {
-      double sum = 0;
-      for (const at::Tensor& g : gradient) if (g.defined()) sum += SquaredNorm(g);
-      settings.scale = std::min(1.0, t.clip / (std::sqrt(sum) + 1e-12));
-    }
+    if (t.clip > 0) settings.scale = std::min(1.0, t.clip / (std::sqrt(SquaredNorm(gradient)) + 1e-12));
     for (std::size_t k = 0; k < t.moves.size(); ++k) {
       if (!gradient[k].defined()) continue;
       AdamStep(settings, gradient[k], s_.learned.at(t.moves[k]), s_.moments.at("m/" + t.moves[k]),
@@ -261,7 +276,7 @@ class Trainer {
     // end.
     if (status == TrainStatus::kDone || status == TrainStatus::kEarly)
       s_.best_learned["trained"] = s_.learned.at("trained");
-    return {status, std::move(message), s_};
+    return {status, std::move(message), fault_, s_};
   }
 
   const Problem& p_;
@@ -269,6 +284,7 @@ class Trainer {
   TrainState s_;
   Values initial_;
   std::vector<Task> tasks_;
+  std::optional<NotFinite> fault_;
   bool measured_ = true;  // else the model is that of the last look, not of the best
   std::map<std::vector<const Task*>, std::unique_ptr<ComposedLosses>> composed_;
   Batch validation_{}, pool_{};
@@ -311,7 +327,7 @@ Result<TrainSettings> SettingsOf(const compiler::Program& program, const std::ma
 TrainSummary Train(const Problem& problem, const TrainOptions& options) {
   Trainer trainer(problem, options);
   if (trainer.nothing_learned()) return trainer.Untrained();
-  if (!trainer.Prepare()) return {TrainStatus::kStopped, "stopped while labels were made", {}};
+  if (!trainer.Prepare()) return {TrainStatus::kStopped, "stopped while labels were made", {}, {}};
   return trainer.Run();
 }
 

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/fault.h"
 #include "runtime/problem.h"
 
 // The training loop: every loss of the program moves what it owns, by Adam (Kingma, Ba 2015), on the answers of one run
@@ -77,11 +79,12 @@ enum class TrainStatus : std::uint8_t { kDone, kEarly, kStopped, kDiverged, kNot
 struct TrainSummary {
   TrainStatus status = TrainStatus::kDone;
   std::string message;             // of kDiverged and kFailed
+  std::optional<NotFinite> fault;  // of kDiverged: where an instance's numbers stopped being finite, if it was found
   TrainState state;                // learned: the last; best_learned: what the model should use
 };
 
-// The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss was not finite; the best values
-// until then are kept. kFailed: a checkpoint could not be written.
+// The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss, or its gradient, was not finite; the best
+// values until then are kept. kFailed: a checkpoint could not be written.
 TrainSummary Train(const Problem& problem, const TrainOptions& options);
 
 }  // namespace amo::runtime

@@ -15,6 +15,7 @@
 
 #include "runtime/cli/command.h"
 #include "runtime/cli/exit_code.h"
+#include "runtime/cli/faults.h"
 #include "runtime/cli/run_options.h"
 #include "runtime/cli/terminal.h"
 #include "runtime/context_law.h"
@@ -105,7 +106,10 @@ int RunPredict(const Arguments& arguments) {
     for (const auto& [name, value] : t.answer) all[name] = value;
     t.certificate = Certify(problem, all, batch);
   }
-  const std::int64_t not_finite = CountNotFinite(problem, t.answer, t.certificate, batch);
+  const std::vector<std::int64_t> not_finite = NotFiniteInstances(problem, t.answer, t.certificate, batch);
+  const lang::Sources& sources = model->opened->program.sources;
+  const std::vector<NotFinite> faults =
+      FaultsOf(not_finite, run.json ? 1000 : 5, [&](std::int64_t i) { return FaultOfModel(problem, *values, i); });
   std::vector<Array> beside;
   const std::optional<at::Tensor> law = InDistribution(problem, problem.shared, *values, batch);
   const std::int64_t strange = law ? law->lt(kStrange).sum().item<std::int64_t>() : 0;
@@ -126,7 +130,8 @@ int RunPredict(const Arguments& arguments) {
                                    {"instances", batch},
                                    {"seconds", t.seconds},
                                    {"certificate", CertificateJson(t.certificate)},
-                                   {"not_finite", not_finite},
+                                   {"not_finite", not_finite.size()},
+                                   {"faults", FaultsJson(faults, sources)},
                                    {"unlike_training", law ? nlohmann::ordered_json(strange) : nlohmann::ordered_json()},
                                    {"output", out}};
     if (tolerance) {
@@ -142,7 +147,7 @@ int RunPredict(const Arguments& arguments) {
     text += fmt::format("  {:<24}{:>12}\n", "above the tolerance", above);
   }
   if (law && strange > 0) text += fmt::format("  {:<24}{:>12}\n", "unlike training", strange);
-  if (not_finite > 0) text += fmt::format("  {:<24}{:>12}\n", "not finite, left out", not_finite);
+  text += FaultsText(not_finite.size(), faults, sources);
   if (!out.empty()) text += fmt::format("{}: written\n", out);
   Print(text);
   return kOk;

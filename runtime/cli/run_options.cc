@@ -151,7 +151,8 @@ Result<Done> AnswerFile::Write(const Values& answers, const Certificate& c, std:
   return WriteArrays(out_, arrays);
 }
 
-std::int64_t CountNotFinite(const Problem& problem, const Values& answers, const Certificate& c, std::int64_t batch) {
+std::vector<std::int64_t> NotFiniteInstances(const Problem& problem, const Values& answers, const Certificate& c,
+                                             std::int64_t batch) {
   at::Tensor good = at::ones({batch}, at::TensorOptions(at::kBool));
   const auto look = [&](const at::Tensor& t) {
     if (t.is_floating_point() && batch > 0) good = good.logical_and(at::isfinite(t.reshape({batch, -1})).all(1));
@@ -161,7 +162,10 @@ std::int64_t CountNotFinite(const Problem& problem, const Values& answers, const
   if (c.residual) look(*c.residual);
   if (c.gap) look(*c.gap);
   for (const auto& [name, v] : c.violations) look(v);
-  return batch - good.sum().item<std::int64_t>();
+  std::vector<std::int64_t> bad;
+  good = good.contiguous();
+  for (std::int64_t i = 0; i < batch; ++i) if (!good.const_data_ptr<bool>()[i]) bad.push_back(i);
+  return bad;
 }
 
 nlohmann::ordered_json SpreadJson(const Spread& s) {

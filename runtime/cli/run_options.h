@@ -64,9 +64,9 @@ class AnswerFile {
   std::optional<OutputLock> lock_;
 };
 
-// Instances with an entry in their answer or certificate that is no finite number.
-std::int64_t CountNotFinite(const Problem& problem, const Values& answers, const Certificate& certificate,
-                            std::int64_t batch);
+// Instances with an entry in their answer or certificate that is no finite number, ascending.
+std::vector<std::int64_t> NotFiniteInstances(const Problem& problem, const Values& answers,
+                                             const Certificate& certificate, std::int64_t batch);
 
 nlohmann::ordered_json SpreadJson(const Spread& spread);
 nlohmann::ordered_json CertificateJson(const Certificate& certificate);

@@ -8,14 +8,17 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <memory>
 
 #include "runtime/cli/command.h"
 #include "runtime/cli/exit_code.h"
+#include "runtime/cli/faults.h"
 #include "runtime/cli/progress.h"
 #include "runtime/cli/run_options.h"
 #include "runtime/cli/terminal.h"
 #include "runtime/infeasible.h"
 #include "runtime/reference.h"
+#include "runtime/sensitivity.h"
 #include "runtime/tensor_array.h"
 
 namespace amo::runtime::cli {
@@ -52,7 +55,7 @@ std::string LearnedName(const Problem& problem) {
 
 // What is solved: a program's problem, or a trained model's with what it learned.
 struct Solved {
-  Opened opened;
+  std::shared_ptr<Opened> opened = std::make_shared<Opened>();
   std::optional<Problem> problem;
   Values learned;
 };
@@ -63,7 +66,7 @@ bool IsModel(const ProgramChoice& choice) { return choice.file.ends_with(".amoz"
 int OpenSolved(const ProgramChoice& choice, const RunChoice& run, bool draws, Solved& solved) {
   at::Generator start = at::make_generator<at::CPUGeneratorImpl>(0);
   if (!IsModel(choice)) {
-    if (const int code = OpenProblemFile(choice, run, solved.opened, solved.problem); code != kOk) return code;
+    if (const int code = OpenProblemFile(choice, run, *solved.opened, solved.problem); code != kOk) return code;
     if (const std::string name = LearnedName(*solved.problem); !name.empty()) {
       return Fail(run,
                   fmt::format("solving reads `{}`, which training learns: train first, and solve the model "
@@ -80,9 +83,43 @@ int OpenSolved(const ProgramChoice& choice, const RunChoice& run, bool draws, So
     const Result<Done> tables = ReadModelTables(*model, choice.file, "");
     if (!tables.ok()) return Fail(run, tables.message(), kFiles);
   }
+  solved.opened = model->opened;
   solved.problem = std::move(model->problem);
   solved.learned = std::move(model->learned);
   return kOk;
+}
+
+// The derivatives of answers as arrays `d_VARIABLE_d_CONTEXT`, [B, ...] with the variable's axes first, and what can be
+// trusted of them.
+std::vector<Array> DerivativeArrays(const Problem& problem, const Sensitivity& s, std::int64_t batch) {
+  std::vector<Array> arrays;
+  for (const compiler::Named& c : problem.program.contexts) {
+    const auto it = s.derivatives.find(c.name);
+    if (it == s.derivatives.end()) continue;
+    std::int64_t from = 0;
+    for (const compiler::Named& v : problem.program.variables) {
+      const std::int64_t count = compiler::Count(v.type.shape);
+      std::vector<std::int64_t> sizes{batch};
+      sizes.insert(sizes.end(), v.type.shape.begin(), v.type.shape.end());
+      sizes.insert(sizes.end(), c.type.shape.begin(), c.type.shape.end());
+      arrays.push_back(
+          ToArray(fmt::format("d_{}_d_{}", v.name, c.name), it->second.narrow(1, from, count).reshape(sizes)));
+      from += count;
+    }
+  }
+  std::vector<std::int64_t> trust;
+  for (const DerivativeTrust t : s.trust) trust.push_back(static_cast<std::int64_t>(t));
+  arrays.push_back(ToArray("derivative_trust", at::tensor(trust, at::TensorOptions(at::kLong))));
+  arrays.push_back(ToArray("derivative_margin", s.margin));
+  arrays.push_back(ToArray("derivative_independence", s.independence));
+  arrays.push_back(ToArray("derivative_curvature", s.curvature));
+  return arrays;
+}
+
+std::map<std::string, std::int64_t> CountTrust(const Sensitivity& s) {
+  std::map<std::string, std::int64_t> counts;
+  for (const DerivativeTrust t : s.trust) ++counts[std::string(NameOf(t))];
+  return counts;
 }
 
 }  // namespace
@@ -93,6 +130,7 @@ int RunSolve(const Arguments& arguments) {
   std::string contexts, out;
   std::int64_t instances = 100, seed = 1;
   std::optional<double> tolerance;
+  bool derivatives = false;
   const auto app =
       MakeCommandLine("solve", "Solves instances of a program, or of a trained model, with its reference solver.",
                       "amo solve portfolio.amo --context days.npz -o weights.npz");
@@ -104,6 +142,7 @@ int RunSolve(const Arguments& arguments) {
   app->add_option("--seed", seed, "of the draws; else 1")->type_name("N");
   app->add_option("--tolerance", tolerance, "over the method's own")->type_name("NUMBER");
   app->add_option("-o,--output", out, "where the answers go: .npz .safetensors .csv .npy")->type_name("PATH");
+  app->add_flag("--derivatives", derivatives, "how answers move with the contexts, and which of that can be trusted");
   AddRunOptions(*app, run);
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;
   if (const auto code = ApplyRunOptions(*app, run)) return *code;
@@ -121,12 +160,22 @@ int RunSolve(const Arguments& arguments) {
   if (!problem->program.objective || problem->program.variables.empty()) {
     return Fail(run, "there is nothing to solve: the program has no objective of a variable", kProgramErrors);
   }
-  std::vector<std::string> read = IsModel(program) ? std::vector{program.file} : FilesOf(program, solved.opened);
+  if (const std::string why = derivatives ? NoSensitivity(*problem) : ""; !why.empty())
+    return Fail(run, "there are no derivatives of the solutions: " + why, kProgramErrors);
+  std::vector<std::string> read = IsModel(program) ? std::vector{program.file} : FilesOf(program, *solved.opened);
   read.push_back(contexts);
   // Drawn contexts go beside the answers: `predict --context` takes the file as it is.
   std::vector<std::string> more = {"status", "iterations"};
   for (const auto* list : {&problem->program.contexts, &problem->program.hidden}) {
     for (const compiler::Named& n : *list) if (contexts.empty()) more.push_back(n.name);
+  }
+  const std::size_t drawn = more.size();
+  if (derivatives) {
+    for (const compiler::Named& c : problem->program.contexts)
+      for (const compiler::Named& v : problem->program.variables)
+        if (c.type.elem == compiler::Elem::kReal) more.push_back(fmt::format("d_{}_d_{}", v.name, c.name));
+    for (const char* name : {"trust", "margin", "independence", "curvature"})
+      more.push_back(fmt::format("derivative_{}", name));
   }
   const Result<AnswerFile> file = AnswerFile::Reserve(out, *problem, read, more);
   if (!file.ok()) return Fail(run, file.message(), kFiles);
@@ -159,7 +208,10 @@ int RunSolve(const Arguments& arguments) {
   Values all = values;
   for (const auto& [name, t] : s.variables) all[name] = t;
   const Certificate certificate = Certify(*problem, all, instances);
-  const std::int64_t not_finite = CountNotFinite(*problem, s.variables, certificate, instances);
+  const std::vector<std::int64_t> not_finite = NotFiniteInstances(*problem, s.variables, certificate, instances);
+  const lang::Sources& sources = solved.opened->program.sources;
+  const std::vector<NotFinite> faults =
+      FaultsOf(not_finite, run.json ? kMostReasons : 5, [&](std::int64_t i) { return FaultAt(*problem, all, i); });
   std::map<std::string, std::int64_t> counts;
   std::vector<std::int64_t> codes;
   for (SolveStatus status : s.status) {
@@ -170,11 +222,14 @@ int RunSolve(const Arguments& arguments) {
   const Spread steps = SpreadOf(at::tensor(iterations, at::TensorOptions(at::kDouble)));
   std::vector<Array> beside = {ToArray("status", at::tensor(codes, at::TensorOptions(at::kLong))),
                                ToArray("iterations", at::tensor(s.iterations, at::TensorOptions(at::kLong)))};
-  for (std::size_t k = 2; k < more.size(); ++k) beside.push_back(ToArray(more[k], values.at(more[k])));
+  const std::optional<Sensitivity> sensitivity =
+      derivatives ? std::optional(SensitivityOf(*problem, all, instances)) : std::nullopt;
+  if (sensitivity) for (Array& a : DerivativeArrays(*problem, *sensitivity, instances)) beside.push_back(std::move(a));
+  for (std::size_t k = 2; k < drawn; ++k) beside.push_back(ToArray(more[k], values.at(more[k])));
   const Result<Done> written = file->Write(s.variables, certificate, std::move(beside));
   if (!written.ok()) return Fail(run, written.message(), kFiles);
   if (run.json) {
-    nlohmann::ordered_json json = FrontJson(program, solved.opened, kOk);
+    nlohmann::ordered_json json = FrontJson(program, *solved.opened, kOk);
     json["instances"] = instances, json["solver"] = ReferenceName(*problem), json["seconds"] = seconds;
     json["status"] = counts;
     json["iterations"] = SpreadJson(steps);
@@ -182,7 +237,12 @@ int RunSolve(const Arguments& arguments) {
     json["reasons"] = nlohmann::ordered_json::array();
     for (const Reason& r : ReasonsOf(*problem, values, instances, s, kMostReasons))
       json["reasons"].push_back({{"instance", r.instance}, {"unbounded", r.unbounded}, {"parts", r.parts}});
-    json["not_finite"] = not_finite;
+    if (sensitivity) {
+      json["derivatives"] = CountTrust(*sensitivity);
+      json["derivative_margin"] = SpreadJson(SpreadOf(sensitivity->margin));
+    }
+    json["not_finite"] = not_finite.size();
+    json["faults"] = FaultsJson(faults, sources);
     json["output"] = out;
     Print(ToText(json));
     return kOk;
@@ -192,8 +252,11 @@ int RunSolve(const Arguments& arguments) {
   text += fmt::format("  {:<24}{:>12}  (median {}, max {})\n", "iterations", NumberText(steps.mean),
                       NumberText(steps.median), NumberText(steps.max));
   text += CertificateText(certificate);
+  if (sensitivity)
+    for (const auto& [name, count] : CountTrust(*sensitivity))
+      text += fmt::format("  {:<24}{:>12}\n", "derivatives " + name, count);
   for (const Reason& r : ReasonsOf(*problem, values, instances, s, 5)) text += "  " + ToText(r) + "\n";
-  if (not_finite > 0) text += fmt::format("  {:<24}{:>12}\n", "not finite, left out", not_finite);
+  text += FaultsText(not_finite.size(), faults, sources);
   if (!out.empty()) text += fmt::format("{}: written\n", out);
   Print(text);
   return kOk;

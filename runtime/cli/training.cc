@@ -162,6 +162,7 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
       break;
     case TrainStatus::kDiverged: {
       code = kDiverged, error = t.message;
+      if (t.fault) error += "; " + ToText(*t.fault, model.opened->program.sources);
       // A model that stands there was finished: it stays.
       const std::string kept = Exists(choice.out) ? choice.out + ".diverged" : choice.out;
       if (t.state.history.size() > 1 && std::isfinite(t.state.best) && save(kept, t.state, t.status, false).ok()) {

@@ -272,6 +272,21 @@ class Answers(Trained):
         found = self.answer("predict", "box.amoz", "--context", huge)
         self.assertEqual((found["instances"], found["not_finite"]), (2, 1))
         self.expect(OK, "solve", "box.amo", "--context", huge, out=r"\n  not finite, left out +1\n")
+        fault = found["faults"][0]
+        self.assertEqual((fault["instance"], fault["value"], fault["file"]), (0, "inf", "box.amo"))
+        self.file("logs.amo", PLAIN.replace("minimize", "minimize sum(i in n: log(p[i])) +"))
+        made = self.npz("below.npz", p=npy([1, 2, 3, 4, -5, 6], (2, 3)))
+        self.expect(OK, "solve", "logs.amo", "--context", made,
+                    out=r"\n  instance 1: `log\(p\[i\]\)` in the objective is nan: log\(-5\) in entry \[1\] \(logs\.amo:\d+:\d+\)\n")
+
+    def test_derivatives_of_solutions(self):
+        text = self.expect(OK, "solve", "box.amo", "-n", "20", "--derivatives", "-o", "d.npz").stdout
+        self.assertRegex(text, r"\n  derivatives trusted +\d+\n")
+        arrays = read_npz(self.path("d.npz"))
+        self.assertEqual(arrays["d_y_d_p"][1], (20, 3, 3))
+        self.file("kinks.amo", PLAIN.replace("minimize", "minimize sum(i in n: abs(y[i])) +"))
+        self.expect(ERRORS, "solve", "kinks.amo", "--derivatives",
+                    err="there are no derivatives of the solutions: the objective or a constraint has kinks")
 
     def test_too_much(self):
         self.file("plain.amo", PLAIN)
