@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compiler/curvature.h"
@@ -118,6 +119,7 @@ struct Settings {
   std::optional<Function> rate;           // → "rate", a scalar of `trained`
   bool split = true;                      // false: `split = none`
   double test_share = 0;                  // `split = 0.2`: of the rows of each table; 0: the default
+  bool skip_infeasible = false;           // `infeasible = skip`: draws without a feasible point are left out
 };
 
 // Rows of the constraints and sets of a program: one comparison of a constraint, or one part of a variable's set. They
@@ -144,6 +146,7 @@ struct Classified {
 // "multipliers" real[rows] of the constraints; "inverse" real[rows, rows] of `matrix`; "y" real[n] and "r" real[rows].
 struct ConicProjection {
   std::int64_t rows = 0;
+  std::vector<std::pair<std::string, std::int64_t>> constraints;  // in their order, with the rows of each
   Function at;       // → "conic/jacobian", "conic/offset"
   Function left;     // → "left" real[rows], zero for the multipliers of the nearest point
   Function matrix;   // → "matrix" real[rows, rows], a generalized derivative of `left` by the multipliers

@@ -8,6 +8,7 @@
 
 #include "compiler/scope.h"
 #include "lang/builtins.h"
+#include "lang/factors.h"
 #include "lang/uses.h"
 
 namespace amo::compiler {
@@ -189,8 +190,39 @@ std::size_t RankOf(const lang::SetDecl& decl) {
 
 }  // namespace
 
-// The axes before those that a set acts on become loops of their own for the length of its rule.
+std::vector<SetPart> Scope::Factors(const lang::Expr& set, const Term& v) {
+  const Shape own = Own(v);
+  if (!lang::IsProduct(set)) return {{&set, v}};
+  if (own.empty()) Unsupported(set.span, "a product of sets for a number");
+  const std::vector<lang::SetFactor> factors = lang::FactorsOf(set);
+  std::int64_t left = own.back();
+  std::vector<std::int64_t> sizes;
+  for (const lang::SetFactor& f : factors) {
+    sizes.push_back(f.size ? static_cast<std::int64_t>(Constant(*f.size, "the size of a factor")) : -1);
+    left -= std::max<std::int64_t>(sizes.back(), 0);
+  }
+  if (left < 0) Refuse(lang::Code::kShapeMismatch, set.span, "the factors take more entries than there are");
+  const bool open = std::count(sizes.begin(), sizes.end(), -1) > 0;
+  if (!open && left > 0) Refuse(lang::Code::kShapeMismatch, set.span, "the factors take fewer entries than there are");
+  std::vector<SetPart> parts;
+  Shape starts(b.shape(v.value).size(), 0), extents = b.shape(v.value);
+  for (std::size_t k = 0; k < factors.size(); ++k) {
+    extents.back() = sizes[k] < 0 ? left : sizes[k];
+    parts.push_back({factors[k].set, {b.Slice(v.value, starts, extents), v.axes}});
+    starts.back() += extents.back();
+  }
+  return parts;
+}
+
 Term Scope::Project(const lang::Expr& set, Term v) {
+  if (!lang::IsProduct(set)) return ProjectPart(set, std::move(v));
+  std::vector<Term> parts;
+  for (const SetPart& part : Factors(set, v)) parts.push_back(ProjectPart(*part.set, part.value));
+  return Concat(std::move(parts), static_cast<std::int64_t>(Own(v).size()) - 1, set.span);
+}
+
+// The axes before those that a set acts on become loops of their own for the length of its rule.
+Term Scope::ProjectPart(const lang::Expr& set, Term v) {
   Set known = SetOf(set);
   const Shape own = Own(v);
   const std::size_t rank = RankOf(*known.decl);

@@ -228,6 +228,10 @@ void BuildSettings(Parts& parts) {
         out.split = false;
         continue;
       }
+      if (key == "infeasible") {
+        out.skip_infeasible = word && word->name.text == "skip";
+        continue;
+      }
       if (key == "split") {
         parts.Make("setting", {}, [&](Scope& s) {
           const double share = s.Constant(*setting->value, "the setting `split`");

@@ -145,7 +145,7 @@ bool IsAffine(const Parts& parts, const lang::Constraint& c, std::int64_t& rows)
   return !wrt.empty() && curvature.degree <= Degree::kAffine;
 }
 
-std::vector<const lang::Constraint*> Chosen(const Parts& parts) {
+std::vector<const lang::Constraint*> Chosen(const Parts& parts, ConicProjection& out) {
   if (parts.problem.constraints.empty() || WritesItsPlan(parts.problem)) return {};
   bool polyhedra = true;
   for (const Named& v : parts.program.variables) {
@@ -166,6 +166,7 @@ std::vector<const lang::Constraint*> Chosen(const Parts& parts) {
     rows += more;
     polyhedra = polyhedra && (!set || IsPolyhedron(parts.problem, *set));
     found.push_back(c);
+    out.constraints.push_back({c->name.text, more});
   }
   return polyhedra ? std::vector<const lang::Constraint*>{} : found;
 }
@@ -173,9 +174,9 @@ std::vector<const lang::Constraint*> Chosen(const Parts& parts) {
 }  // namespace
 
 void BuildConic(Parts& parts, Plan& plan) {
-  plan.conic = Chosen(parts);
-  if (plan.conic.empty()) return;
   ConicProjection out;
+  plan.conic = Chosen(parts, out);
+  if (plan.conic.empty()) return;
   bool shared = true;  // rows that depend on data alone are the same for every instance
   const auto rows = parts.Make("conic rows", kSeen, [&](Scope& s) {
     Dual dual(parts, s);

@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "compiler/build_parts.h"
+#include "lang/factors.h"
 
 namespace amo::compiler {
 namespace {
@@ -236,29 +237,59 @@ bool IsOneOf(const lang::Problem& problem, const lang::Expr& set, const char* co
 
 }  // namespace
 
+namespace {
+
+template <class F>
+bool AllFactors(const lang::Expr& set, const F& fn) {
+  const std::vector<lang::SetFactor> factors = lang::FactorsOf(set);
+  return std::all_of(factors.begin(), factors.end(), [&](const lang::SetFactor& f) { return fn(*f.set); });
+}
+
+template <class F>
+bool AnyFactor(const lang::Expr& set, const F& fn) {
+  return !AllFactors(set, [&](const lang::Expr& factor) { return !fn(factor); });
+}
+
+}  // namespace
+
 bool IsRowSet(const lang::Problem& problem, const lang::Expr& set) {
-  return IsOneOf(problem, set, {"affine", "polyhedron", "birkhoff"});
+  return AnyFactor(set, [&](const lang::Expr& f) { return IsOneOf(problem, f, {"affine", "polyhedron", "birkhoff"}); });
 }
 
 bool IsPolyhedron(const lang::Problem& problem, const lang::Expr& set) {
-  return IsRowSet(problem, set) || KindOf(problem, set) != SetKind::kNone;
+  return AllFactors(set, [&](const lang::Expr& f) {
+    return IsOneOf(problem, f, {"affine", "polyhedron", "birkhoff"}) || KindOf(problem, f) != SetKind::kNone;
+  });
 }
 
 bool IsConvexSet(const lang::Problem& problem, const lang::Expr& set) {
-  return IsOneOf(problem, set,
-                 {"box", "nonnegative", "simplex", "bounded_simplex", "capped_simplex", "ball", "ball1", "ballinf",
-                  "halfspace", "second_order_cone", "psd", "spd", "exponential_cone", "permutahedron"});
+  return AllFactors(set, [&](const lang::Expr& f) {
+    return IsOneOf(problem, f,
+                   {"box", "nonnegative", "simplex", "bounded_simplex", "capped_simplex", "ball", "ball1", "ballinf",
+                    "halfspace", "second_order_cone", "psd", "spd", "exponential_cone", "permutahedron"});
+  });
 }
 
 bool IsDiscreteSet(const lang::Problem& problem, const lang::Expr& set) {
-  return IsOneOf(problem, set, {"binary", "integers", "one_of", "permutation"});
+  return AnyFactor(
+      set, [&](const lang::Expr& f) { return IsOneOf(problem, f, {"binary", "integers", "one_of", "permutation"}); });
 }
 
 bool IsManifold(const lang::Problem& problem, const lang::Expr& set) {
-  return IsOneOf(problem, set, {"sphere", "stiefel"});
+  return AllFactors(set, [&](const lang::Expr& f) { return IsOneOf(problem, f, {"sphere", "stiefel"}); });
 }
 
 std::optional<SetSides> SidesOfSet(Scope& s, const lang::Expr& set, const Term& v) {
+  if (lang::IsProduct(set)) {
+    SetSides all;
+    for (const SetPart& part : s.Factors(set, v)) {
+      const std::optional<SetSides> one = SidesOfSet(s, *part.set, part.value);
+      if (!one) return std::nullopt;
+      all.negative.insert(all.negative.end(), one->negative.begin(), one->negative.end());
+      all.equal.insert(all.equal.end(), one->equal.begin(), one->equal.end());
+    }
+    return all;
+  }
   if (IsRowSet(s.problem, set)) return SidesOfRowSet(s, set, v);
   const SetKind kind = KindOf(s.problem, set);
   if (kind == SetKind::kNone) return std::nullopt;
@@ -369,10 +400,19 @@ Term ProjectedVariable(Parts& parts, Scope& s, const std::string& name, const Te
   const auto bounds = parts.plan->bounds.find(name);
   if (bounds != parts.plan->bounds.end()) return ProjectWithin(s, *parts.plan, v, y, bounds->second);
   if (!v.set || IsRowSet(parts.problem, *v.set)) return y;
-  const Term point = s.Project(*v.set, y);
-  if (!IsDiscreteSet(parts.problem, *v.set)) return point;
-  const Term through = Through(s, *v.set, y);
-  return s.Add(point, s.Sub(through, s.Unary(Op::kStop, through)));
+  std::vector<Term> nearest;
+  for (const SetPart& part : s.Factors(*v.set, y)) {
+    if (IsManifold(parts.problem, *part.set) && !IsManifold(parts.problem, *v.set))
+      s.Unsupported(part.set->span, "a curved surface in a product with other sets");
+    Term point = s.Project(*part.set, part.value);
+    if (IsDiscreteSet(parts.problem, *part.set)) {
+      const Term through = Through(s, *part.set, part.value);
+      point = s.Add(point, s.Sub(through, s.Unary(Op::kStop, through)));
+    }
+    nearest.push_back(std::move(point));
+  }
+  return nearest.size() == 1 ? nearest[0]
+                             : s.Concat(std::move(nearest), static_cast<std::int64_t>(s.Own(y).size()) - 1, v.set->span);
 }
 
 bool IsCompleted(const lang::Problem& problem, const Program& program, const std::string& constraint) {

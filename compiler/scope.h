@@ -42,6 +42,12 @@ struct NetworkWeights {
   std::vector<Term> member;
 };
 
+// A factor of a product of sets, and what of a value has to lie in it.
+struct SetPart {
+  const lang::Expr* set;
+  Term value;
+};
+
 // Thrown after a diagnostic was reported; caught where a part of the problem is built.
 struct Refused {};
 
@@ -108,6 +114,7 @@ class Scope {
   Term Draw(const lang::Expr& distribution, const Shape& shape, const std::string& name, Role role,
             const std::vector<int>& axes, bool random);
   Term Project(const lang::Expr& set, Term v);
+  std::vector<SetPart> Factors(const lang::Expr& set, const Term& v);  // of a product; a plain set with all of v
   struct Set {
     const lang::SetDecl* decl;
     std::vector<Term> args;  // in the order of its parameters
@@ -207,6 +214,7 @@ class Scope {
   [[noreturn]] void Unsupported(lang::Span at, std::string what);
 
  private:
+  Term ProjectPart(const lang::Expr& set, Term v);  // of a set that is no product
   Term Global(const std::string& name, const lang::Decl& decl, lang::Span at);
   Term ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Span at);
   Term Field(const lang::Member& m, const lang::Expr& e);

@@ -349,6 +349,7 @@ constexpr Parameter kTrainKeys[] = {
     {"seed", A::kNumber},
     {"split", A::kWord, D::kProbability},
     {"precision", A::kNumber, D::kAtLeastOne},
+    {"infeasible", A::kWord},
     {"updates", A::kNumber, D::kPositive},
     {"replay", A::kNumber, D::kAtLeastOne},
     {"warmup", A::kNumber, D::kNotNegative},

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lang/checker.h"
+#include "lang/factors.h"
 
 namespace amo::lang {
 namespace {
@@ -49,19 +50,67 @@ void Checker::CheckRange(std::optional<double> lo, std::optional<double> hi, std
 
 // ---- sets
 
-void Checker::CheckSet(const Expr& set, const Type& of, const std::string& name, Span declared) {
-  if (const auto* paren = std::get_if<Paren>(&set.node)) return CheckSet(*paren->inner, of, name, declared);
-  if (const auto* product = std::get_if<Binary>(&set.node); product != nullptr && product->op == BinaryOp::kMul) {
-    CheckSet(*product->left, {}, name, declared);  // how the axes are shared out is not said in the type
-    CheckSet(*product->right, {}, name, declared);
+// Each factor of a product with its part of the last axis.
+void Checker::CheckProduct(const Expr& set, const Type& of, const std::string& name, Span declared) {
+  const std::vector<SetFactor> factors = FactorsOf(set);
+  if (!of.is_error() && of.dims.empty()) {
+    out_->Error(Code::kShapeMismatch, set.span, fmt::format("a product of sets holds vectors, `{}` is a number", name));
     return;
   }
+  std::vector<std::optional<Dim>> sizes;
+  Dim together = Fixed(0);
+  const Expr* open = nullptr;  // the factor that has what is left
+  bool known = true;
+  for (const SetFactor& factor : factors) {
+    sizes.push_back(factor.size != nullptr ? DimOf(*factor.size) : std::nullopt);
+    if (sizes.back()) together = together + *sizes.back();
+    if (factor.size != nullptr) {
+      known = known && sizes.back();
+    } else if (open == nullptr) {
+      open = factor.set;
+    } else {
+      out_->Error(Code::kShapeMismatch, factor.set->span, "only one factor of a product has what the others leave")
+          .Label(open->span, "it is this one")
+          .Help("write how many entries of the last axis it takes: `simplex[3] * box(0, 1)`");
+      known = false;
+    }
+  }
+  if (open == nullptr && known && !of.is_error() && !SameDim(together, of.dims.back())) {
+    out_->Error(Code::kShapeMismatch, set.span,
+                fmt::format("the factors take {} entries together, the last axis of `{}` has {}", CountText(together),
+                            name, CountText(of.dims.back())))
+        .Label(declared, "declared here");
+    known = false;
+  }
+  for (std::size_t k = 0; k < factors.size(); ++k) {
+    Type part = known ? of : Type{};
+    if (!part.is_error()) part.dims.back() = sizes[k] ? *sizes[k] : of.dims.back() - together;
+    if (!part.is_error() && part.dims.back().value != kUnknownValue && part.dims.back().value < 0) {
+      out_->Error(Code::kShapeMismatch, set.span,
+                  fmt::format("the factors take more entries than the last axis of `{}` has, {}", name,
+                              CountText(of.dims.back())));
+      part = Type{};
+    }
+    const Callee callee = CalleeOf(*factors[k].set);
+    const Builtin* builtin = callee.name != nullptr ? FindBuiltin(Space::kSet, callee.name->text) : nullptr;
+    if (builtin != nullptr && builtin->rank > 1) {
+      out_->Error(Code::kShapeMismatch, factors[k].set->span,
+                  fmt::format("`{}` is a set of matrices: a product cuts the last axis into vectors", builtin->name));
+      continue;
+    }
+    CheckSet(*factors[k].set, part, name, declared);
+  }
+}
+
+void Checker::CheckSet(const Expr& set, const Type& of, const std::string& name, Span declared) {
+  if (IsProduct(set)) return CheckProduct(set, of, name, declared);
+  if (const auto* paren = std::get_if<Paren>(&set.node)) return CheckSet(*paren->inner, of, name, declared);
   const Callee callee = CalleeOf(set);
   if (callee.name == nullptr) {
     const Type type = Infer(set);
     if (type.is_error()) return;
     out_->Error(Code::kTypeMismatch, set.span, fmt::format("{} is no set", Quote(set)))
-        .Help("a set is `box(0, 1)`, `simplex`, …, or a product of them: `box(0, 1) * simplex`");
+        .Help("a set is `box(0, 1)`, `simplex`, …, or a product of them: `simplex[3] * box(0, 1)`");
     return;
   }
   if (of.elem == Elem::kBool || of.elem == Elem::kTable) {

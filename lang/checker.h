@@ -173,6 +173,7 @@ class Checker {
   bool Agree(const Dim& a, const Dim& b, const Call& node, const Builtin& builtin, std::string_view what);
 
   // ---- check_set.cc
+  void CheckProduct(const Expr& set, const Type& of, const std::string& name, Span declared);
   void CheckSet(const Expr& set, const Type& of, const std::string& name, Span declared);
   void CheckKnownSet(const Expr& set, const Builtin& builtin, const Type& of, const std::string& name);
   void CheckOwnSet(const Expr& set, const Decl& decl, const Type& of, const std::string& name);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lang/builtins.h"
+#include "lang/factors.h"
 
 namespace amo::lang {
 namespace {
@@ -84,15 +85,16 @@ class Walker {
   }
 
   void VisitSet(const Expr& e) {
-    if (const auto* name = std::get_if<Name>(&e.node)) {
+    if (IsProduct(e)) {
+      for (const SetFactor& factor : FactorsOf(e)) {
+        VisitSet(*factor.set);
+        if (factor.size != nullptr) Visit(*factor.size);
+      }
+    } else if (const auto* name = std::get_if<Name>(&e.node)) {
       Report(name->name, Use::Kind::kSet, nullptr);
     } else if (const auto* call = std::get_if<Call>(&e.node)) {
       if (const Ident* name = CalleeName(*call->callee)) Report(*name, Use::Kind::kSet, call);
       for (const Argument& argument : call->args) Visit(argument.value);
-    } else if (const auto* product = std::get_if<Binary>(&e.node);
-               product != nullptr && product->op == BinaryOp::kMul) {
-      VisitSet(product->left);
-      VisitSet(product->right);
     } else if (const auto* paren = std::get_if<Paren>(&e.node)) {
       VisitSet(paren->inner);
     } else {

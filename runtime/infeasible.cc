@@ -5,11 +5,13 @@
 #include <cmath>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "runtime/conflict.h"
+#include "runtime/feasibility.h"
 #include "runtime/quadratic.h"
 
 namespace amo::runtime {
@@ -40,13 +42,21 @@ std::vector<std::string> Moving(const compiler::Program& p, const Vector& direct
 std::vector<Reason> ReasonsOf(const Problem& p, const Values& values, std::int64_t batch, const ReferenceSummary& s,
                               std::size_t most) {
   std::vector<Reason> reasons;
-  if (!s.certificates.defined() || !IsQuadraticProgram(p)) return reasons;
+  const bool certified = s.certificates.defined() && IsQuadraticProgram(p);
+  const Instances instances(p, values, batch);
   FactorList factors;
   QuadraticTerms terms;
   for (std::int64_t i = 0; i < batch && reasons.size() < most; ++i) {
     const SolveStatus status = s.status[static_cast<std::size_t>(i)];
     if (status == SolveStatus::kUnbounded) reasons.push_back({i, true, Moving(p.program, RowOf(s.directions, i))});
     if (status != SolveStatus::kInfeasible) continue;
+    if (!certified) {
+      const at::Tensor row = at::full({1}, i, at::TensorOptions(at::kLong));
+      const Instances one = instances.Select(row);
+      const Feasibility nearest = FeasibilityOf(one, instances.Join(s.variables).index_select(0, row));
+      reasons.push_back({i, false, ConflictAt(one, nearest.y, 0)});
+      continue;
+    }
     if (factors.empty()) factors = SolveFactors(p, values, batch), terms = TermsOf(p, values, batch);
     const QpFactors& f = *factors[factors.size() == 1 ? 0 : static_cast<std::size_t>(i)];
     std::vector<char> equal(static_cast<std::size_t>(f.m), 0);

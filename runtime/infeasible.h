@@ -19,7 +19,8 @@ struct Reason {
   std::vector<std::string> parts;
 };
 
-// Of the first `most` infeasible or unbounded instances whose solver gave certificates.
+// Of the first `most` infeasible or unbounded instances: by the solver's certificates where it gave them, else by what
+// holds at the answer, a point that fails the constraints by least.
 std::vector<Reason> ReasonsOf(const Problem& problem, const Values& values, std::int64_t batch,
                               const ReferenceSummary& summary, std::size_t most);
 

@@ -18,11 +18,13 @@
 #include "runtime/nlp_functions.h"
 #include "runtime/parallel.h"
 #include "runtime/solver.h"
+#include "runtime/tensor_matrix.h"
 
 namespace amo::runtime {
 namespace {
 
 constexpr double kFirstBarrier = 0.1, kBarrierPower = 1.5, kBarrierShrink = 0.2, kBarrierError = 10;
+constexpr double kWarmBarrier = 0.1;      // of the error of a start that is a guess
 constexpr double kBoundary = 0.99;        // of the way to a slack or multiplier of zero, at most
 constexpr double kArmijo = 1e-4, kLeastStep = 1e-10;
 constexpr double kScaleOver = 100;        // gradients above this are scaled down to it
@@ -78,6 +80,7 @@ class InteriorPointRun {
     rows_.resize(all_.size());
     for (std::size_t i = 0; i < rows_.size(); ++i) rows_[i] = i;
     values_ = instances.values();
+    if (o.multipliers.defined()) given_ = ToMatrix(o.multipliers);
   }
 
   SolveSummary Run() {
@@ -170,11 +173,30 @@ class InteriorPointRun {
       if (largest > kScaleOver) s.row_scale[i] = kScaleOver / largest;
     }
     Take(first, k, s);
+    const Vector known = o_.warm ? Known(k, w.J, s) : Vector();
     for (Eigen::Index i = 0; i < nlp_.m; ++i) {
+      if (known.size() && Equal(i)) s.dual[i] = known[i];
       if (Equal(i) || std::isinf(s.c[i])) continue;
-      s.slack[i] = std::max(-s.c[i], 1e-2);
-      s.dual[i] = s.barrier / s.slack[i];
+      s.slack[i] = std::max(-s.c[i], known.size() ? std::sqrt(s.barrier) : 1e-2);
+      s.dual[i] = std::max(s.barrier / s.slack[i], known.size() ? known[i] : 0);
     }
+  }
+
+  // The multipliers of a start that is a guess, scaled as the rows are; the barrier is then as small as the conditions
+  // are near to holding there.
+  Vector Known(std::size_t k, const Matrix& J, State& s) const {
+    Matrix scaled = J;
+    for (Eigen::Index i = 0; i < nlp_.m; ++i) scaled.row(i) *= s.row_scale[i];
+    Vector known = o_.multipliers.defined()
+                       ? Vector(given_.row(Z(rows_[k])).transpose().cwiseQuotient(s.row_scale) * s.scale)
+                       : FittingMultipliers(scaled, s.c, s.g, nlp_.equal);
+    double error = (s.g + scaled.transpose() * known).cwiseAbs().maxCoeff();
+    for (Eigen::Index i = 0; i < nlp_.m; ++i) {
+      if (std::isinf(s.c[i])) continue;
+      error = std::max(error, Equal(i) ? std::abs(s.c[i]) : std::max(s.c[i], std::min(-s.c[i], std::abs(known[i]))));
+    }
+    s.barrier = std::clamp(kWarmBarrier * error, o_.tolerance / 10, kFirstBarrier);
+    return known;
   }
 
   Merit MeritOf(double f, const Vector& c, const Vector& slack) const {
@@ -409,6 +431,7 @@ class InteriorPointRun {
   std::vector<State> all_;
   std::vector<std::size_t> rows_;  // of the evaluated batch
   Values values_;
+  Matrix given_;  // [B, m]: multipliers to begin with
 };
 
 }  // namespace

@@ -84,6 +84,7 @@ std::string_view NameOf(TrainStatus status) {
     case TrainStatus::kStopped: return "stopped";
     case TrainStatus::kDiverged: return "diverged";
     case TrainStatus::kNothingLearned: return "nothing learned";
+    case TrainStatus::kInfeasible: return "infeasible";
     case TrainStatus::kFailed: return "failed";
   }
   return "";

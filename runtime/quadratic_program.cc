@@ -9,6 +9,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
+#include "runtime/parallel.h"
 #include "runtime/quadratic.h"
 #include "runtime/solver.h"
 #include "runtime/tensor_matrix.h"
@@ -37,8 +38,28 @@ SolveStatus StatusOf(QpStatus status) {
 
 namespace {
 
+// Multipliers to begin with: those given, else such as fit a start that is a guess; else none.
+Matrix Begin(const FactorList& factors, const QuadraticTerms& terms, const at::Tensor& start, const SolveOptions& o) {
+  if (o.multipliers.defined()) return ToMatrix(o.multipliers);
+  if (!o.warm) return {};
+  const Matrix y = ToMatrix(start);
+  Matrix multipliers(y.rows(), factors[0]->m);
+  ParallelFor(0, y.rows(), 4, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const QpFactors& f = *factors[factors.size() == 1 ? 0 : static_cast<std::size_t>(i)];
+      std::vector<char> equal(static_cast<std::size_t>(f.m), 0);
+      for (const int row : f.equal_rows) equal[static_cast<std::size_t>(row)] = 1;
+      const Vector sides = f.A * y.row(i).transpose() + terms.b.row(i).transpose();
+      const Vector gradient = f.P * y.row(i).transpose() + terms.q.row(i).transpose();
+      multipliers.row(i) = FittingMultipliers(f.A, sides, gradient, equal);
+    }
+  });
+  return multipliers;
+}
+
 // Nothing where a matrix is not convex, or the objective falls in one of the variables from `lifted` on.
-std::optional<SolveSummary> Solve(const Instances& instances, const SolveOptions& options, std::int64_t lifted) {
+std::optional<SolveSummary> Solve(const Instances& instances, const at::Tensor& start, const SolveOptions& options,
+                                  std::int64_t lifted) {
   const Problem& p = instances.problem();
   const std::int64_t batch = instances.batch();
   const FactorList factors = SolveFactors(p, instances.values(), batch);
@@ -50,7 +71,7 @@ std::optional<SolveSummary> Solve(const Instances& instances, const SolveOptions
   if (more > 0 && terms.q.rightCols(more).minCoeff() < 0) return std::nullopt;
   QpOptions qp;
   qp.tolerance = std::min(options.tolerance, 1e-7);
-  const QpSolutions s = SolveAll(factors, terms.q, terms.b, Matrix(), qp);
+  const QpSolutions s = SolveAll(factors, terms.q, terms.b, Begin(factors, terms, start, options), qp);
   SolveSummary summary;
   summary.y = ToTensor(s.y, p.dtype);
   summary.objective = instances.Value(summary.y);
@@ -84,9 +105,12 @@ SolveSummary QuadraticProgram(const Instances& instances, const at::Tensor& star
   const std::int64_t n = p.VariableSize();
   if (instances.batch() == 0) return ProjectedGradient(instances, start, options);
   if (IsQuadraticProgram(p)) {
-    if (auto solved = Solve(instances, options, n)) return std::move(*solved);
+    if (auto solved = Solve(instances, start, options, n)) return std::move(*solved);
   } else if (const Problem* lifted = LiftedOf(p)) {
-    if (auto solved = Solve(Instances(*lifted, instances.values(), instances.batch()), options, n)) {
+    SolveOptions mine = options;
+    mine.multipliers = at::Tensor();  // of the problem's own rows alone
+    const at::Tensor from = LiftPoints(p, instances.values(), start);
+    if (auto solved = Solve(Instances(*lifted, instances.values(), instances.batch()), from, mine, n)) {
       solved->y = solved->y.narrow(1, 0, n).contiguous();
       solved->objective = instances.Value(solved->y);
       const std::int64_t rows = CountRows(p.program);

@@ -9,7 +9,9 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/maximum.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -20,7 +22,9 @@
 #include "compiler/check.h"
 #include "compiler/classify.h"
 #include "runtime/augmented_lagrangian.h"
+#include "runtime/feasibility.h"
 #include "runtime/quadratic.h"
+#include "runtime/unbounded.h"
 
 namespace amo::runtime {
 namespace {
@@ -111,6 +115,85 @@ void Doubt(const Problem& problem, const Instances& instances, SolveSummary& don
   }
 }
 
+// The methods, one after the other, from points in the sets. `warm`: the start is a guess.
+SolveSummary RunMethods(const Instances& instances, const at::Tensor& start, const ReferenceOptions& o, bool warm) {
+  const Problem& problem = instances.problem();
+  SolveSummary done;
+  done.y = start;
+  std::vector<std::int64_t> iterations(static_cast<std::size_t>(instances.batch()), 0);
+  const std::vector<compiler::Refinement> methods = MethodsOf(problem);
+  for (const compiler::Refinement& r : methods) {
+    const MethodRow* method = r.step ? nullptr : FindMethod(r.name);
+    AMO_CHECK(method || r.step, "(%s)", r.name.c_str());
+    SolveOptions options = OptionsOf(r);
+    options.seed = o.seed, options.warm = warm || &r != methods.data();
+    if (&r == methods.data()) options.multipliers = o.multipliers;
+    if (o.tolerance > 0) options.tolerance = o.tolerance;
+    if (o.steps > 0) options.steps = std::min(options.steps, o.steps);
+    if (!method) done = RunFormula(instances, done.y, r, options);
+    else if (problem.program.lagrangian && !method->smooth)
+      done = AugmentedLagrangian(instances, done.y, *method, options);
+    else done = method->run(instances, done.y, options);
+    for (std::size_t i = 0; i < iterations.size(); ++i) iterations[i] += done.iterations[i];
+  }
+  if (methods.empty()) {  // `solve NAME = EXPR`: an answer
+    const Instances::Point point = instances(done.y);
+    done.objective = point.value;
+    done.residual = instances.Residual(done.y, point.gradient);
+    done.status.assign(static_cast<std::size_t>(instances.batch()), SolveStatus::kSolved);
+  }
+  done.iterations = std::move(iterations);
+  Doubt(problem, instances, done);
+  if (!methods.empty()) FindUnbounded(instances, start, done);
+  return done;
+}
+
+at::Tensor RowsWhere(const std::vector<char>& which, bool value) {
+  std::vector<std::int64_t> rows;
+  for (std::size_t i = 0; i < which.size(); ++i)
+    if ((which[i] != 0) == value) rows.push_back(static_cast<std::int64_t>(i));
+  return at::tensor(rows, at::TensorOptions(at::kLong));
+}
+
+// Only the instances that have a point on their cones: a method would look for it at each of its steps.
+SolveSummary RunFeasible(const Instances& instances, const at::Tensor& start, const ReferenceOptions& o, bool warm) {
+  const Feasibility f = FeasibilityOf(instances, start);
+  const at::Tensor feasible = RowsWhere(f.infeasible, false);
+  if (feasible.size(0) == instances.batch()) return RunMethods(instances, f.y, o, warm);
+  SolveSummary all;
+  all.y = f.y, all.objective = instances.Value(f.y);
+  all.residual = at::full({instances.batch()}, INFINITY, f.y.options());
+  all.status.assign(f.infeasible.size(), SolveStatus::kInfeasible);
+  all.iterations.assign(f.infeasible.size(), 0);
+  if (feasible.size(0) == 0) return all;
+  const SolveSummary some = RunMethods(instances.Select(feasible), f.y.index_select(0, feasible), o, warm);
+  all.y = all.y.index_copy(0, feasible, some.y), all.objective = all.objective.index_copy(0, feasible, some.objective);
+  all.residual = all.residual.index_copy(0, feasible, some.residual);
+  if (some.directions.defined()) all.directions = at::zeros_like(all.y).index_copy(0, feasible, some.directions);
+  for (std::int64_t k = 0; k < feasible.size(0); ++k) {
+    const auto i = static_cast<std::size_t>(feasible[k].item<std::int64_t>());
+    all.status[i] = some.status[static_cast<std::size_t>(k)];
+    all.iterations[i] = some.iterations[static_cast<std::size_t>(k)];
+  }
+  return all;
+}
+
+// Instances that a method could not solve and that have no feasible point: they get one that fails by least.
+void FindInfeasible(const Instances& instances, SolveSummary& done) {
+  std::vector<char> open;
+  for (const SolveStatus s : done.status) open.push_back(s == SolveStatus::kStalled || s == SolveStatus::kStepLimit);
+  const at::Tensor rows = RowsWhere(open, true);
+  if (rows.size(0) == 0) return;
+  const Feasibility f = FeasibilityOf(instances.Select(rows), done.y.index_select(0, rows));
+  const at::Tensor some = RowsWhere(f.infeasible, true);
+  if (some.size(0) == 0) return;
+  const at::Tensor which = rows.index_select(0, some);
+  done.y = done.y.index_copy(0, which, f.y.index_select(0, some));
+  done.objective = instances.Value(done.y);
+  for (std::int64_t k = 0; k < which.size(0); ++k)
+    done.status[static_cast<std::size_t>(which[k].item<std::int64_t>())] = SolveStatus::kInfeasible;
+}
+
 SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64_t batch, const ReferenceOptions& o,
                         const Values* start) {
   const Instances instances(problem, values, batch);
@@ -125,31 +208,10 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
       t = AlongBatch(t, v.type.shape, batch).to(problem.dtype);
     }
   }
-  SolveSummary done;
-  done.y = instances.Project(instances.Join(begin).contiguous());
-  std::vector<std::int64_t> iterations(static_cast<std::size_t>(batch), 0);
-  const std::vector<compiler::Refinement> methods = MethodsOf(problem);
-  for (const compiler::Refinement& r : methods) {
-    const MethodRow* method = r.step ? nullptr : FindMethod(r.name);
-    AMO_CHECK(method || r.step, "(%s)", r.name.c_str());
-    SolveOptions options = OptionsOf(r);
-    options.seed = o.seed;
-    if (o.tolerance > 0) options.tolerance = o.tolerance;
-    if (o.steps > 0) options.steps = std::min(options.steps, o.steps);
-    if (!method) done = RunFormula(instances, done.y, r, options);
-    else if (problem.program.lagrangian && !method->smooth)
-      done = AugmentedLagrangian(instances, done.y, *method, options);
-    else done = method->run(instances, done.y, options);
-    for (std::size_t i = 0; i < iterations.size(); ++i) iterations[i] += done.iterations[i];
-  }
-  if (methods.empty()) {  // `solve NAME = EXPR`: an answer
-    const Instances::Point point = instances(done.y);
-    done.objective = point.value;
-    done.residual = instances.Residual(done.y, point.gradient);
-    done.status.assign(static_cast<std::size_t>(batch), SolveStatus::kSolved);
-  }
-  done.iterations = std::move(iterations);
-  Doubt(problem, instances, done);
+  const at::Tensor from = instances.Project(instances.Join(begin).contiguous());
+  if (problem.program.conic) return RunFeasible(instances, from, o, start && o.warm);
+  SolveSummary done = RunMethods(instances, from, o, start && o.warm);
+  FindInfeasible(instances, done);
   return done;
 }
 
@@ -177,7 +239,9 @@ ReferenceSummary SolveReference(const Problem& problem, const Values& values, st
     const Instances chunk = count == batch ? whole : whole.Select(rows);
     Values part;
     if (start) for (const auto& [name, t] : *start) part[name] = t.narrow(0, from, count);
-    SolveSummary s = SolveChunk(problem, chunk.values(), count, options, start ? &part : nullptr);
+    ReferenceOptions mine = options;
+    if (options.multipliers.defined()) mine.multipliers = options.multipliers.narrow(0, from, count);
+    SolveSummary s = SolveChunk(problem, chunk.values(), count, mine, start ? &part : nullptr);
     y.push_back(s.y), objective.push_back(s.objective), residual.push_back(s.residual);
     all.status.insert(all.status.end(), s.status.begin(), s.status.end());
     all.iterations.insert(all.iterations.end(), s.iterations.begin(), s.iterations.end());

@@ -25,7 +25,7 @@ namespace amo::runtime {
 namespace {
 
 constexpr std::int64_t kMostVariables = 500;
-constexpr double kNear = 1e-4;     // a row this close to its bound may be active
+constexpr double kNear = 1e-3;     // of the point: polishing goes no further
 constexpr double kWeak = 1e-6;     // slack and multiplier below: weakly active
 constexpr double kSolvedTo = 1e-6; // on the conditions, after polishing
 constexpr double kSingular = 1e-8; // of unit gradients, and of curvature against the Hessian's norm
@@ -51,30 +51,6 @@ Eigen::MatrixXd Conditions(const Matrix& H, const Eigen::MatrixXd& A) {
   K.topLeftCorner(n, n) = H;
   K.topRightCorner(n, k) = A.transpose(), K.bottomLeftCorner(k, n) = A;
   return K;
-}
-
-// Multipliers by least squares over the rows near their bounds, without those that come out negative, the worst first.
-void FindMultipliers(const Matrix& J, const Vector& sides, const Vector& gradient, const std::vector<char>& equal,
-                     State& s) {
-  const auto m = static_cast<Eigen::Index>(equal.size());
-  std::vector<int> rows;
-  for (Eigen::Index i = 0; i < m; ++i)
-    if (equal[static_cast<std::size_t>(i)] || sides[i] > -kNear * (1 + J.row(i).norm()))
-      rows.push_back(static_cast<int>(i));
-  for (;;) {
-    s.dual = Vector::Zero(m);
-    if (rows.empty()) break;
-    const Vector some = RowsOf(J, rows).transpose().completeOrthogonalDecomposition().solve(-gradient);
-    std::size_t worst = rows.size();
-    for (std::size_t k = 0; k < rows.size(); ++k) {
-      const double dual = some[static_cast<Eigen::Index>(k)];
-      s.dual[rows[k]] = dual;
-      if (equal[static_cast<std::size_t>(rows[k])] || dual >= 0) continue;
-      if (worst == rows.size() || dual < s.dual[rows[worst]]) worst = k;
-    }
-    if (worst == rows.size()) break;
-    rows.erase(rows.begin() + static_cast<std::ptrdiff_t>(worst));
-  }
 }
 
 // Active: equations, and rows whose multiplier exceeds their slack.
@@ -160,7 +136,7 @@ class Analysis {
     functions_.Jacobian(jacobians_.row(i).data(), J);
     s.y = y_.row(i), s.dual = Vector::Zero(m_);
     if (first_.sides.row(i).allFinite() && first_.gradient.row(i).allFinite() && J.allFinite())
-      FindMultipliers(J, first_.sides.row(i), first_.gradient.row(i), nlp_.equal, s);
+      s.dual = FittingMultipliers(J, first_.sides.row(i), first_.gradient.row(i), nlp_.equal);
     Sort(first_.sides.row(i), nlp_.equal, s);
     dual_.row(i) = s.dual;
   }
@@ -181,7 +157,7 @@ class Analysis {
     error_[i] = wrong.allFinite() && H.allFinite() ? worst / (1 + first_.gradient.row(i).norm()) : INFINITY;
     if (!step || !std::isfinite(error_[i])) return;
     const Vector by = Conditions(H, A).completeOrthogonalDecomposition().solve(-wrong);
-    if (!by.allFinite() || by.head(n_).norm() > 10 * kNear * (1 + s.y.norm())) return;  // not near: it stays
+    if (!by.allFinite() || by.head(n_).norm() > kNear * (1 + s.y.norm())) return;  // not near: it stays
     s.y += by.head(n_);
     for (Eigen::Index r = 0; r < k; ++r) s.dual[s.active[static_cast<std::size_t>(r)]] += by[n_ + r];
     y_.row(i) = s.y, dual_.row(i) = s.dual;

@@ -34,6 +34,10 @@ struct SolveOptions {
   double rate = 1e-2;           // rate: step length of adam, gradient
   std::int64_t memory = 10;     // memory: pairs of lbfgs; of the nonmonotone line search of projected_gradient
   std::uint64_t seed = 0;       // of redrawn randoms
+  // The start is a guess of the solution: methods with multipliers begin with those that fit it best, or with these
+  // [B, rows of Program::cones], as a SolveSummary has them.
+  bool warm = false;
+  at::Tensor multipliers = {};
 };
 
 // What a refinement or a method of `solve` says, over the defaults.

@@ -3,6 +3,7 @@
 #include "runtime/starts.h"
 
 #include <chrono>
+#include <string_view>
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
@@ -27,10 +28,10 @@ at::Tensor ContextRows(const Problem& p, const Values& values, std::int64_t batc
 }  // namespace
 
 std::vector<StartRow> CompareStarts(const Problem& p, const Values& values, std::int64_t batch, const Values& training,
-                                    std::int64_t known, const Values* model, const ReferenceOptions& options) {
+                                    std::int64_t known, const Values* model, const ReferenceOptions& all) {
   const c10::NoGradGuard no_grad;
-  const ReferenceSummary others = SolveReference(p, training, known, options);
-  const ReferenceSummary own = SolveReference(p, values, batch, options);
+  const ReferenceSummary others = SolveReference(p, training, known, all);
+  const ReferenceSummary own = SolveReference(p, values, batch, all);
   const at::Tensor there = ContextRows(p, training, known), here = ContextRows(p, values, batch);
   const at::Tensor deviation = there.std(0, false).clamp_min(1e-12);
   const at::Tensor nearest = at::cdist(here / deviation, there / deviation).argmin(1);
@@ -43,7 +44,9 @@ std::vector<StartRow> CompareStarts(const Problem& p, const Values& values, std:
     previous[v.name] = mine.roll(1, 0);
   }
   std::vector<StartRow> rows;
-  const auto add = [&](const char* name, const Values& start) {
+  const auto add = [&](const char* name, const Values& start, const at::Tensor& multipliers = {}) {
+    ReferenceOptions options = all;
+    options.multipliers = multipliers, options.warm = name != std::string_view("zeros");
     const auto begun = std::chrono::steady_clock::now();
     const ReferenceSummary s = SolveReference(p, values, batch, options, &start);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -53,8 +56,9 @@ std::vector<StartRow> CompareStarts(const Problem& p, const Values& values, std:
   };
   add("zeros", zeros);
   add("mean", mean);
-  add("nearest", near);
-  add("previous", previous);
+  const bool duals = others.multipliers.defined() && own.multipliers.defined();
+  add("nearest", near, duals ? others.multipliers.index_select(0, nearest) : at::Tensor());
+  add("previous", previous, duals ? own.multipliers.roll(1, 0) : at::Tensor());
   if (model) add("model", *model);
   return rows;
 }

@@ -20,8 +20,8 @@ struct StartRow {
 // The iterations of the reference solver on `values` (contexts, hidden values and what is learned of `batch`
 // instances) from zeros; from the mean of the solutions of `training`, `known` instances of the training draws; from
 // the solution of the one of them whose contexts are nearest, each entry in units of its deviation; from the solution
-// of the instance before; and from `model`, the predictions, unless null. Primal starts: multipliers are the solver's
-// own.
+// of the instance before; and from `model`, the predictions, unless null. The nearest and the previous solution bring
+// their multipliers; beside the others stand those that fit them best.
 std::vector<StartRow> CompareStarts(const Problem& problem, const Values& values, std::int64_t batch,
                                     const Values& training, std::int64_t known, const Values* model,
                                     const ReferenceOptions& options);

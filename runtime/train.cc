@@ -14,6 +14,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/randint.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
@@ -22,6 +24,7 @@
 #include "compiler/check.h"
 #include "runtime/adam_step.h"
 #include "runtime/composed.h"
+#include "runtime/feasibility.h"
 #include "runtime/losses.h"
 #include "runtime/reference.h"
 
@@ -96,9 +99,10 @@ class Trainer {
   TrainSummary Run() {
     clock_ = std::chrono::steady_clock::now();
     started_ = s_.seconds;
-    if (!o_.resume) TakeLook();
+    if (!o_.resume && starved_.empty()) TakeLook();
     double saved = s_.seconds;
     for (TrainStatus end;;) {
+      if (!starved_.empty()) return End(TrainStatus::kInfeasible, starved_);
       if (s_.step >= o_.settings.steps) return End(TrainStatus::kDone);
       std::string problem;
       if (!Step(problem)) return End(TrainStatus::kDiverged, problem);
@@ -122,9 +126,39 @@ class Trainer {
  private:
   Split TrainSplit() const { return o_.settings.split ? Split::kTrain : Split::kAll; }
 
-  Batch Draw(std::int64_t n, Split split, at::Generator& g) const {
+  Batch DrawAny(std::int64_t n, Split split, at::Generator& g) const {
     Batch b{Sample(p_, n, split, g), n};
     b.values.merge(DrawRandoms(p_, n, g));
+    return b;
+  }
+
+  // Draws until there are n; of those that have a feasible point alone, where the file says so.
+  Batch Draw(std::int64_t n, Split split, at::Generator& g) {
+    if (!o_.settings.skip_infeasible) return DrawAny(n, split, g);
+    constexpr int kRounds = 50;
+    std::map<std::string, std::vector<at::Tensor>> parts;
+    std::int64_t got = 0;
+    for (int round = 0; round < kRounds && got < n; ++round) {
+      const Batch b = DrawAny(n, split, g);
+      Values values = initial_;
+      for (const auto& [name, t] : b.values) values[name] = t;
+      const Feasibility f =
+          FeasibilityOf(Instances(p_, values, n), at::zeros({n, p_.VariableSize()}, at::TensorOptions(p_.dtype)));
+      std::vector<std::int64_t> good;
+      for (std::int64_t i = 0; i < n; ++i) if (!f.infeasible[static_cast<std::size_t>(i)]) good.push_back(i);
+      const auto count = std::min<std::int64_t>(static_cast<std::int64_t>(good.size()), n - got);
+      infeasible_ += n - static_cast<std::int64_t>(good.size());
+      good.resize(static_cast<std::size_t>(count));
+      const at::Tensor rows = at::tensor(good, at::TensorOptions(at::kLong));
+      for (const auto& [name, t] : b.values) parts[name].push_back(t.index_select(0, rows));
+      got += count;
+    }
+    if (got < n) {
+      starved_ = fmt::format("{} of {} draws have a feasible point: `infeasible = skip` leaves too few", got, kRounds * n);
+      return DrawAny(n, split, g);
+    }
+    Batch b{{}, n};
+    for (const auto& [name, list] : parts) b.values[name] = at::cat(list, 0);
     return b;
   }
 
@@ -276,7 +310,7 @@ class Trainer {
     // end.
     if (status == TrainStatus::kDone || status == TrainStatus::kEarly)
       s_.best_learned["trained"] = s_.learned.at("trained");
-    return {status, std::move(message), fault_, s_};
+    return {status, std::move(message), fault_, s_, infeasible_};
   }
 
   const Problem& p_;
@@ -285,6 +319,8 @@ class Trainer {
   Values initial_;
   std::vector<Task> tasks_;
   std::optional<NotFinite> fault_;
+  std::int64_t infeasible_ = 0;
+  std::string starved_;   // why there are no more draws
   bool measured_ = true;  // else the model is that of the last look, not of the best
   std::map<std::vector<const Task*>, std::unique_ptr<ComposedLosses>> composed_;
   Batch validation_{}, pool_{};
@@ -313,7 +349,7 @@ Result<TrainSettings> SettingsOf(const compiler::Program& program, const std::ma
   };
   number("batch", s.batch), number("clip", s.clip), number("decay", s.decay), number("seed", s.seed);
   number("precision", s.precision);
-  s.split = all->second.split;
+  s.split = all->second.split, s.skip_infeasible = all->second.skip_infeasible;
   double epochs = 0;
   if (!number("steps", s.steps) && number("epochs", epochs)) {
     std::int64_t rows = 0;

@@ -27,6 +27,7 @@ struct TrainSettings {
   std::uint64_t seed = 0;
   bool split = true;
   std::int64_t precision = 64;  // bits
+  bool skip_infeasible = false;  // draws without a feasible point are left out
 };
 
 // `epochs` counts rows of the largest table; an error where there is none.
@@ -74,13 +75,22 @@ struct TrainOptions {
   const std::atomic<bool>* stop = nullptr;                        // set from outside: end after this step
 };
 
-enum class TrainStatus : std::uint8_t { kDone, kEarly, kStopped, kDiverged, kNothingLearned, kFailed };
+enum class TrainStatus : std::uint8_t {
+  kDone,
+  kEarly,
+  kStopped,
+  kDiverged,
+  kNothingLearned,
+  kInfeasible,  // `infeasible = skip`, and hardly a draw has a feasible point
+  kFailed,
+};
 
 struct TrainSummary {
   TrainStatus status = TrainStatus::kDone;
-  std::string message;             // of kDiverged and kFailed
+  std::string message;             // of kDiverged, kInfeasible and kFailed
   std::optional<NotFinite> fault;  // of kDiverged: where an instance's numbers stopped being finite, if it was found
   TrainState state;                // learned: the last; best_learned: what the model should use
+  std::int64_t infeasible = 0;     // draws that were left out
 };
 
 // The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss, or its gradient, was not finite; the best

@@ -208,7 +208,12 @@ int RunSolve(const Arguments& arguments) {
   Values all = values;
   for (const auto& [name, t] : s.variables) all[name] = t;
   const Certificate certificate = Certify(*problem, all, instances);
-  const std::vector<std::int64_t> not_finite = NotFiniteInstances(*problem, s.variables, certificate, instances);
+  std::vector<std::int64_t> not_finite = NotFiniteInstances(*problem, s.variables, certificate, instances);
+  // Without a feasible point, or without an end, there is nothing that could be finite.
+  std::erase_if(not_finite, [&](std::int64_t i) {
+    const SolveStatus status = s.status[static_cast<std::size_t>(i)];
+    return status == SolveStatus::kInfeasible || status == SolveStatus::kUnbounded;
+  });
   const lang::Sources& sources = solved.opened->program.sources;
   const std::vector<NotFinite> faults =
       FaultsOf(not_finite, run.json ? kMostReasons : 5, [&](std::int64_t i) { return FaultAt(*problem, all, i); });

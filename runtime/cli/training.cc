@@ -86,6 +86,7 @@ Json TrainJson(const Model& model, const TrainSummary& t, const std::string& out
   json["status"] = NameOf(code == kFiles ? TrainStatus::kFailed : t.status);
   json["output"] = out;
   json["steps"] = t.state.step, json["seconds"] = t.state.seconds, json["validation"] = t.state.best;
+  json["infeasible"] = t.infeasible;
   json["history"] = Json::array();
   for (const Look& l : t.state.history) {
     json["history"].push_back({{"step", l.step}, {"loss", l.loss}, {"validation", l.validation}});
@@ -149,6 +150,7 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
       said =
           fmt::format("{}: {} steps in {}{}, validation {}\n", choice.out, t.state.step, DurationText(t.state.seconds),
                       t.status == TrainStatus::kEarly ? " (no better look for a while)" : "", NumberText(t.state.best));
+      if (t.infeasible > 0) said += fmt::format("  {} draws without a feasible point left out\n", t.infeasible);
       break;
     }
     case TrainStatus::kStopped:
@@ -170,6 +172,9 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
       }
       break;
     }
+    case TrainStatus::kInfeasible:
+      code = kProgramErrors, error = t.message;
+      break;
     case TrainStatus::kFailed:
       code = kFiles, error = t.message;
       break;

@@ -283,7 +283,7 @@ class Answers(Trained):
         text = self.expect(OK, "solve", "box.amo", "-n", "20", "--derivatives", "-o", "d.npz").stdout
         self.assertRegex(text, r"\n  derivatives trusted +\d+\n")
         arrays = read_npz(self.path("d.npz"))
-        self.assertEqual(arrays["d_y_d_p"][1], (20, 3, 3))
+        self.assertEqual(arrays["d_y_d_p"][0], (20, 3, 3))
         self.file("kinks.amo", PLAIN.replace("minimize", "minimize sum(i in n: abs(y[i])) +"))
         self.expect(ERRORS, "solve", "kinks.amo", "--derivatives",
                     err="there are no derivatives of the solutions: the objective or a constraint has kinks")

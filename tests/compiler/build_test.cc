@@ -337,7 +337,8 @@ TEST(Build, NamesMistakesAtTheirPlace) {
       {"variable y : real[3]\nminimize y\n", "the objective has shape `[3]`, not a single number"},
       {"variable y : real[3]\nminimize sum(y * y)\n", "`*` of two vectors is ambiguous"},
       {"variable y : real[3]\nminimize y[3]\n", "the index 3 leaves the axis of 3 entries"},
-      {"variable y : real[3] in box(0, 1) * simplex\nminimize sum(y)\n", "this set cannot be compiled yet"},
+      {"variable y : real[3] in box(0, 1)[1] * sphere\nminimize sum(y)\n",
+       "a curved surface in a product with other sets cannot be compiled yet"},
   };
   for (const auto& c : kCases) {
     Built built;

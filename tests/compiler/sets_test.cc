@@ -143,6 +143,43 @@ TEST(Sets, ConvexOnes) {
   }
 }
 
+// Each factor is projected onto with its entries of the last axis, in every row.
+TEST(Sets, ProductsCutTheLastAxis) {
+  std::mt19937_64 g(5);
+  const Projection product("real[2, 6]", "simplex[3] * box(-1, 0.5)[1] * ball(1)", {2, 6});
+  const Projection simplex("real[3]", "simplex", {3}), ball("real[2]", "ball(1)", {2});
+  for (int k = 0; k < 20; ++k) {
+    const Vector x = Draw(g, 12, 2), p = product.Of(x);
+    for (std::size_t row = 0; row < 2; ++row) {
+      const auto at = [&](std::size_t from, std::size_t count) {
+        const auto begin = x.begin() + static_cast<std::ptrdiff_t>(6 * row + from);
+        return Vector(begin, begin + static_cast<std::ptrdiff_t>(count));
+      };
+      const Vector first = simplex.Of(at(0, 3)), last = ball.Of(at(4, 2));
+      for (std::size_t i = 0; i < 3; ++i) EXPECT_NEAR(p[6 * row + i], first[i], 1e-15);
+      EXPECT_EQ(p[6 * row + 3], std::clamp(x[6 * row + 3], -1.0, 0.5));
+      for (std::size_t i = 0; i < 2; ++i) EXPECT_NEAR(p[6 * row + 4 + i], last[i], 1e-15);
+    }
+  }
+}
+
+// Products of polyhedra are rows; of convex sets, something for the projection in the dual; a discrete factor makes the
+// variable one.
+TEST(Sets, ProductsInThePlan) {
+  const Program rows = BuildText(
+      "context c : real ~ uniform(1, 2)\nvariable y : real[5] in simplex[3] * box(0, c)\nminimize sumsq(y)\n"
+      "subject to\n  link: y[0] + y[4] >= 0.3\n");
+  EXPECT_EQ(rows.projected, std::vector<std::string>{"link"});
+  EXPECT_TRUE(rows.rows_whole && !rows.conic);
+  const Program cones = BuildText(
+      "variable y : real[5] in simplex[3] * ball(1)\nminimize sumsq(y)\nsubject to\n  link: y[0] + y[4] >= 0.3\n");
+  EXPECT_TRUE(cones.conic.has_value());
+  const Program mixed = BuildText(
+      "context c : real[4] ~ normal(0, 1)\nvariable y : real[4] in binary[2] * box(0, 1)\n"
+      "minimize sumsq(y - c)\nsolve y = c\n");
+  EXPECT_EQ(mixed.discrete, std::vector<std::string>{"y"});
+}
+
 TEST(Sets, ExponentialConeAtItsEnds) {
   const Projection project("real[3]", "exponential_cone", {3});
   const struct { Vector x, p;
