@@ -13,7 +13,7 @@
 namespace amo::compiler {
 
 // Raised by every change of the generated code or of the file's form.
-inline constexpr int kCacheVersion = 6;
+inline constexpr int kCacheVersion = 7;
 
 struct CachedObject {
   std::string object;

@@ -25,7 +25,8 @@ Emitter::Emitter(llvm::Module& module, const LoopProgram& program, Precision pre
       lanes_(static_cast<unsigned>(lanes)),
       native_width_(static_cast<unsigned>(native_width)),
       width_(lanes_),
-      real_(f64_ ? b_.getDoubleTy() : b_.getFloatTy()) {
+      real_(f64_ ? b_.getDoubleTy() : b_.getFloatTy()),
+      direct_(lanes == 1 ? DirectOutputs(program) : std::vector<char>(program.outputs.size(), 0)) {
   llvm::FastMathFlags flags;
   flags.setAllowContract(true);
   b_.setFastMathFlags(flags);

@@ -31,8 +31,13 @@ ScratchPlan PlanScratch(const LoopProgram& program, Precision precision, int lan
 
 // How many instances to work on at once where many come in: as many as a vector holds, or one after the other where the
 // tile of so many does not fit the cache next to a core. What runs step by step always goes side by side: one instance
-// would wait for each step.
+// would wait for each step. What only streams through its rows goes one after the other, too: bringing it into tiles would
+// take longer than the work.
 int LanesForMany(const LoopProgram& program, Precision precision, int native_width);
+bool StreamsThroughRows(const LoopProgram& program, int native_width);
+
+// By output: whether the form for one instance writes it into the caller's array instead of the scratch.
+std::vector<char> DirectOutputs(const LoopProgram& program);
 
 std::unique_ptr<llvm::Module> EmitKernel(llvm::LLVMContext& context, const LoopProgram& program, Precision precision,
                                          int lanes, int native_width, const ScratchPlan& plan);

@@ -138,6 +138,7 @@ class Emitter {
   unsigned width_;                 // of the vectors that are made now
   int wide_depth_ = -1;            // the loop variable that the vectors run along, in the form for one instance
   llvm::Type* real_;
+  std::vector<char> direct_;  // by output: written where it belongs
   llvm::Function* function_ = nullptr;
   Values base_;  // of each buffer
   Values input_data_, input_stride_, output_data_, output_stride_;

@@ -30,6 +30,7 @@ void TouchLoads(const LoopProgram& p, std::int32_t e, std::int64_t step, std::ve
 }  // namespace
 
 int LanesForMany(const LoopProgram& p, Precision precision, int native_width) {
+  if (StreamsThroughRows(p, native_width)) return 1;
   constexpr std::size_t kLargestTile = 1 << 19, kLargestLoopTile = 1 << 22;  // bytes
   const auto loops = [](const Step& s) { return s.kind == StepKind::kFor; };
   const bool has_loops = std::any_of(p.instance.begin(), p.instance.end(), loops);

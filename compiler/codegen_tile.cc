@@ -48,6 +48,11 @@ Values Emitter::Transpose(Values rows) {
 
 // Lanes past the last instance repeat it.
 void Emitter::TileIn(Val* tile, Val* last) {
+  for (std::size_t k = 0; k < p_.outputs.size(); ++k) {
+    if (direct_[k])
+      base_[static_cast<std::size_t>(p_.outputs[k])] =
+          b_.CreateGEP(real_, output_data_[k], b_.CreateMul(tile, output_stride_[k]));
+  }
   for (std::size_t k = 0; k < p_.inputs.size(); ++k) {
     const auto buffer = static_cast<std::size_t>(p_.inputs[k]);
     const Buffer& b = p_.buffers[buffer];
@@ -94,7 +99,7 @@ void Emitter::TileInOne(std::size_t input, Val* tile, Val* last) {
 void Emitter::TileOut(Val* tile, Val* valid) {
   for (std::size_t k = 0; k < p_.outputs.size(); ++k) {
     const Buffer& b = p_.buffers[static_cast<std::size_t>(p_.outputs[k])];
-    if (b.count > 0) TileOutOne(k, tile, valid);
+    if (b.count > 0 && !direct_[k]) TileOutOne(k, tile, valid);
   }
 }
 
