@@ -119,6 +119,7 @@ struct Settings {
   std::optional<Function> rate;           // → "rate", a scalar of `trained`
   bool split = true;                      // false: `split = none`
   double test_share = 0;                  // `split = 0.2`: of the rows of each table; 0: the default
+  bool lagrangian = false;                // `constraints = lagrangian`: multipliers beside the penalty
   bool skip_infeasible = false;           // `infeasible = skip`: draws without a feasible point are left out
 };
 

@@ -228,6 +228,10 @@ void BuildSettings(Parts& parts) {
         out.split = false;
         continue;
       }
+      if (key == "constraints") {
+        out.lagrangian = word && word->name.text == "lagrangian";
+        continue;
+      }
       if (key == "infeasible") {
         out.skip_infeasible = word && word->name.text == "skip";
         continue;

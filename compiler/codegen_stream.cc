@@ -85,7 +85,8 @@ std::vector<char> DirectOutputs(const LoopProgram& p) {
       const auto store = std::find_if(s.stores.begin(), s.stores.end(),
                                       [&](const Store& t) { return t.buffer == p.outputs[k]; });
       const bool here = store != s.stores.end();
-      good = good && s.kind != StepKind::kFor && !(here && (written || s.kind != StepKind::kMap || s.stores.size() > 1));
+      const bool alone = s.kind == StepKind::kMap && s.stores.size() == 1 && !written;
+      good = good && s.kind != StepKind::kFor && (!here || alone);
       written = written || here;
       if (!written) continue;
       ForEachExpr(p, s, [&](std::int32_t, const Expr& x) {

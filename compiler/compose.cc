@@ -320,10 +320,14 @@ class Composer {
 Value LossOf(Composer& c, const Program& p, const Loss& l, const Env& results) {
   if (!l.objective) return c.Call(l.value, results).begin()->second;
   if (!p.lagrangian) return c.Call(*p.objective, results).begin()->second;
-  Env all = results;  // a quadratic penalty for what no projection keeps
+  Env all = results;  // a quadratic penalty for what no projection keeps, with multipliers where the file asks for them
+  const auto settings = p.train.find("");
+  const bool multipliers = settings != p.train.end() && settings->second.lagrangian;
   all["penalty"] = c.Leaf("penalty", Role::kShared, {});
-  for (const Output& o : p.multipliers->outputs)
-    all[o.name] = c.builder().Filled(0, p.multipliers->type(o.value).shape);
+  for (const Output& o : p.multipliers->outputs) {
+    const Type& type = p.multipliers->type(o.value);
+    all[o.name] = multipliers ? c.Leaf(o.name, Role::kShared, type) : c.builder().Filled(0, type.shape);
+  }
   return c.Call(*p.lagrangian, all).begin()->second;
 }
 

@@ -411,8 +411,8 @@ Term ProjectedVariable(Parts& parts, Scope& s, const std::string& name, const Te
     }
     nearest.push_back(std::move(point));
   }
-  return nearest.size() == 1 ? nearest[0]
-                             : s.Concat(std::move(nearest), static_cast<std::int64_t>(s.Own(y).size()) - 1, v.set->span);
+  if (nearest.size() == 1) return nearest[0];
+  return s.Concat(std::move(nearest), static_cast<std::int64_t>(s.Own(y).size()) - 1, v.set->span);
 }
 
 bool IsCompleted(const lang::Problem& problem, const Program& program, const std::string& constraint) {

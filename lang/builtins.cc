@@ -350,6 +350,7 @@ constexpr Parameter kTrainKeys[] = {
     {"split", A::kWord, D::kProbability},
     {"precision", A::kNumber, D::kAtLeastOne},
     {"infeasible", A::kWord},
+    {"constraints", A::kWord},
     {"updates", A::kNumber, D::kPositive},
     {"replay", A::kNumber, D::kAtLeastOne},
     {"warmup", A::kNumber, D::kNotNegative},

@@ -219,7 +219,7 @@ void Checker::CheckTrain(const std::string& owner, const std::vector<const Setti
                   fmt::format("`{}` is for problems with a `next`, and this has none", key));
     }
     const bool of_file = key == "steps" || key == "epochs" || key == "split" || key == "precision" || key == "seed" ||
-                         key == "infeasible" || with_next;
+                         key == "infeasible" || key == "constraints" || with_next;
     if (!owner.empty() && of_file) {
       out_->Error(Code::kUnknownKeyword, setting->key.span,
                   fmt::format("`{}` is one for the whole training, not for `{}`", key, owner))

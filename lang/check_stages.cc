@@ -137,7 +137,8 @@ void Checker::CheckSetting(const Expr& value, const Parameter& param) {
       const std::vector<std::string> words =
           param.name == "split"        ? std::vector<std::string>{"none"}
           : param.name == "infeasible" ? std::vector<std::string>{"skip", "keep"}
-                                       : std::vector<std::string>{"cg", "anderson", "dense"};
+          : param.name == "constraints" ? std::vector<std::string>{"penalty", "lagrangian"}
+                                        : std::vector<std::string>{"cg", "anderson", "dense"};
       const Callee callee = CalleeOf(value);
       if (callee.name != nullptr && callee.call == nullptr &&
           std::find(words.begin(), words.end(), callee.name->text) != words.end())

@@ -16,6 +16,7 @@
 
 #include "compiler/check.h"
 #include "compiler/training_step.h"
+#include "runtime/batch_product.h"
 #include "runtime/predictor.h"
 #include "runtime/tensor_kernel.h"
 #include "runtime/torch_execute.h"
@@ -31,6 +32,7 @@ struct ComposedLosses::State {
   TensorKernel kernel;
   compiler::KernelOptions options;
   mutable std::optional<TensorKernel> value;  // of the losses alone, made at the first look
+  mutable std::vector<BatchProduct> products;  // by part
 
   std::vector<at::Tensor> Run(const TensorKernel& kernel, const Batch& batch, const runtime::Values& learned,
                               double penalty, at::Generator& draws) const;
@@ -72,8 +74,10 @@ std::unique_ptr<ComposedLosses> ComposedLosses::Make(const Problem& p, const std
       .precision = p.dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32,
       .cache_folder = compiler::KernelCacheFolder()};
   TensorKernel kernel(step->sum.each, options);
-  return std::unique_ptr<ComposedLosses>(
-      new ComposedLosses(std::make_unique<State>(State{p, tasks, std::move(*step), std::move(kernel), options, {}})));
+  std::vector<BatchProduct> products;
+  for (const BatchSum::Part& part : step->sum.parts) products.emplace_back(part.labels, options);
+  return std::unique_ptr<ComposedLosses>(new ComposedLosses(std::make_unique<State>(
+      State{p, tasks, std::move(*step), std::move(kernel), options, {}, std::move(products)})));
 }
 
 std::vector<LossValue> ComposedLosses::Values(const Batch& batch, const runtime::Values& learned,
@@ -109,9 +113,10 @@ LossGradients ComposedLosses::operator()(const Batch& batch, const runtime::Valu
       totals.push_back(s.Find(in.name, batch, learned, penalty));
       continue;
     }
-    const BatchSum::Part& part = s.step.sum.parts[static_cast<std::size_t>(std::stoi(in.name.substr(5)))];
+    const auto k = static_cast<std::size_t>(std::stoi(in.name.substr(5)));
+    const BatchSum::Part& part = s.step.sum.parts[k];
     totals.push_back(part.b.empty() ? at::sum(output(part.a), at::IntArrayRef{0})
-                                    : SumOfProducts(output(part.a), output(part.b), part.labels));
+                                    : s.products[k](output(part.a), output(part.b)));
   }
   const std::vector<at::Tensor> sums = TorchExecute(s.step.sum.after, totals);
   for (std::size_t k = 0; k < s.tasks.size(); ++k) {

@@ -10,7 +10,7 @@
 
 // A training step's losses and gradients by one kernel: the model with all its refinement steps, the losses, and their
 // reverse (compiler/training_step.h). The batch's sums of outer products, which are the gradients of weight matrices,
-// are left to LibTorch as one matrix product each.
+// are one blocked product each (batch_product.h).
 namespace amo::runtime {
 
 class ComposedLosses {

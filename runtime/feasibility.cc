@@ -141,8 +141,10 @@ Feasibility FeasibilityOf(const Instances& instances, const at::Tensor& from) {
   const at::Tensor y = all.y.index_select(0, open);
   const Feasibility found = p.program.conic ? FeasibilityOfCones(some, y) : ByRows(some, y);
   all.y = all.y.index_copy(0, open, found.y);
-  for (std::int64_t k = 0; k < open.size(0); ++k)
-    all.infeasible[static_cast<std::size_t>(open[k].item<std::int64_t>())] = found.infeasible[static_cast<std::size_t>(k)];
+  for (std::size_t k = 0; k < found.infeasible.size(); ++k) {
+    const auto i = open[static_cast<std::int64_t>(k)].item<std::int64_t>();
+    all.infeasible[static_cast<std::size_t>(i)] = found.infeasible[k];
+  }
   return all;
 }
 

@@ -46,8 +46,10 @@ bool IsReached(const compiler::Program& p, const compiler::Loss& l, const std::s
 at::Tensor Each(const Problem& p, const Task& t, const Values& values, std::int64_t batch, double penalty) {
   if (!t.loss->objective) return EvaluateOne(p, t.loss->value, values, batch);
   if (!p.program.lagrangian) return Objective(p, values, batch);
-  Values at = values;
-  at.merge(NoMultipliers(p, batch, penalty));
+  Values at = values, none = NoMultipliers(p, batch, penalty);
+  for (auto& [name, t] : none)  // those of the training are the same for all instances
+    if (const auto known = at.find(name); known != at.end()) known->second = known->second.expand_as(t);
+  at.merge(none);
   return Lagrangian(p, at, batch);
 }
 

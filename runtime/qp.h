@@ -65,9 +65,9 @@ struct QpOptions {
 QpSolutions SolveQp(const QpFactors& factors, const Matrix& q, const Matrix& b, const Matrix& multipliers,
                     const QpOptions& options = {});
 
-// Multipliers [m] that fit a point: with gradients of rows J [m, n], their sides [m] (zero or negative where they hold)
-// and the objective's gradient [n], those of least |gradient + J'multipliers| over equations and rows near zero, without
-// negative ones of inequalities, which leave one by one.
+// Multipliers [m] that fit a point: with gradients of rows J [m, n], their sides [m] (zero or negative where they
+// hold) and the objective's gradient [n], those of least |gradient + J'multipliers| over equations and rows near zero,
+// without negative ones of inequalities, which leave one by one.
 Vector FittingMultipliers(const Matrix& J, const Vector& sides, const Vector& gradient, const std::vector<char>& equal);
 
 // Products with the derivative of the solutions, at answers with these multipliers: for the adjoint `dy` [B, n] of y

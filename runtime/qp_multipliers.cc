@@ -8,7 +8,8 @@
 
 namespace amo::runtime {
 
-Vector FittingMultipliers(const Matrix& J, const Vector& sides, const Vector& gradient, const std::vector<char>& equal) {
+Vector FittingMultipliers(const Matrix& J, const Vector& sides, const Vector& gradient,
+                          const std::vector<char>& equal) {
   constexpr double kNear = 1e-4;  // a row this close to its bound may be active
   const Eigen::Index m = J.rows();
   std::vector<Eigen::Index> rows;

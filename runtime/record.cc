@@ -44,7 +44,8 @@ std::string ToJson(const Record& r) {
                {"steps", r.steps},     {"seconds", r.seconds},         {"best", r.best},     {"threads", r.threads}};
   json["settings"] = {{"steps", s.steps}, {"batch", s.batch},         {"rate", s.rate},   {"clip", s.clip},
                       {"decay", s.decay}, {"seed", s.seed},           {"split", s.split}, {"precision", s.precision},
-                      {"skip_infeasible", s.skip_infeasible}, {"patience", r.patience}};
+                      {"skip_infeasible", s.skip_infeasible}, {"lagrangian", s.lagrangian},
+                      {"patience", r.patience}};
   json["history"] = Json::array();
   for (const Look& l : r.history) json["history"].push_back({l.step, l.loss, l.validation});
   return json.dump(1, ' ', false, Json::error_handler_t::replace);
@@ -69,6 +70,7 @@ Result<Record> ParseRecord(std::string_view text) {
     s.rate = settings.value("rate", s.rate), s.clip = settings.value("clip", s.clip);
     s.decay = settings.value("decay", s.decay), s.seed = settings.value("seed", s.seed);
     s.split = settings.value("split", s.split), s.precision = settings.value("precision", s.precision);
+    s.lagrangian = settings.value("lagrangian", s.lagrangian);
     s.skip_infeasible = settings.value("skip_infeasible", s.skip_infeasible);
     r.patience = settings.value("patience", r.patience);
     for (const Json& look : json.value("history", Json::array())) {

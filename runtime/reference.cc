@@ -105,7 +105,8 @@ void Doubt(const Problem& problem, const Instances& instances, SolveSummary& don
   if (p.conic) {
     Values all = instances.values();
     for (const auto& [name, t] : instances.Split(done.y)) all[name] = t;
-    for (const auto& [name, v] : Violations(problem, all, instances.batch())) worst = at::maximum(worst, v.to(at::kDouble));
+    for (const auto& [name, v] : Violations(problem, all, instances.batch()))
+      worst = at::maximum(worst, v.to(at::kDouble));
   }
   const at::Tensor size = 1 + done.y.abs().amax(1).to(at::kDouble);
   const at::Tensor fails = worst.gt((problem.dtype == at::kDouble ? 1e-6 : 1e-3) * size).contiguous();

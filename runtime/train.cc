@@ -26,6 +26,7 @@
 #include "runtime/composed.h"
 #include "runtime/feasibility.h"
 #include "runtime/losses.h"
+#include "runtime/predictor.h"
 #include "runtime/reference.h"
 
 namespace amo::runtime {
@@ -61,7 +62,7 @@ class Trainer {
       s_.best = INFINITY;
     }
     tasks_ = TasksOf(p_.program, s_.learned, o_.settings);
-    measured_ = std::all_of(tasks_.begin(), tasks_.end(), Measures);
+    measured_ = !HasMultipliers() && std::all_of(tasks_.begin(), tasks_.end(), Measures);
     for (const Task& t : tasks_) {
       for (const std::string& name : t.moves) {
         if (s_.moments.count("m/" + name)) continue;
@@ -107,7 +108,7 @@ class Trainer {
       std::string problem;
       if (!Step(problem)) return End(TrainStatus::kDiverged, problem);
       const std::int64_t every = std::max<std::int64_t>(1, o_.settings.steps / std::max<std::int64_t>(1, o_.looks));
-      if (s_.step % every == 0 || s_.step == o_.settings.steps) TakeLook();
+      if (s_.step % every == 0 || s_.step == o_.settings.steps) TakeLook(), MoveMultipliers();
       Clock();
       if (o_.progress) Report();
       end = TrainStatus::kDone;
@@ -154,7 +155,8 @@ class Trainer {
       got += count;
     }
     if (got < n) {
-      starved_ = fmt::format("{} of {} draws have a feasible point: `infeasible = skip` leaves too few", got, kRounds * n);
+      starved_ = fmt::format("{} of {} draws have a feasible point: `infeasible = skip` leaves too few", got,
+                             kRounds * n);
       return DrawAny(n, split, g);
     }
     Batch b{{}, n};
@@ -200,8 +202,9 @@ class Trainer {
       // All gradients first: a step is one for all owners, and it writes where the losses were computed from.
       const Batch batch = Next();
       const ComposedLosses* composed = ComposedFor(now);
-      LossGradients g = composed ? (*composed)(batch, s_.learned, o_.penalty, draws_)
-                                 : GradientsOf(p_, now, batch, s_.learned, o_.penalty, draws_);
+      const Values seen = WithMultipliers(s_.learned, true);
+      LossGradients g = composed ? (*composed)(batch, seen, o_.penalty, draws_)
+                                 : GradientsOf(p_, now, batch, seen, o_.penalty, draws_);
       for (std::size_t k = 0; k < now.size(); ++k) {
         const double value = g.values[k].training.item<double>(), slope = SquaredNorm(g.gradients[k]);
         if (!std::isfinite(value) || !std::isfinite(slope)) {
@@ -236,7 +239,7 @@ class Trainer {
   void FindFault(const compiler::Loss& loss, const Batch& batch) {
     constexpr std::int64_t kMostLooked = 256;  // an interpreter looks
     Values values = batch.values;
-    for (const auto& [name, t] : s_.learned) values[name] = t;
+    for (const auto& [name, t] : WithMultipliers(s_.learned, true)) values[name] = t;
     for (std::int64_t i = 0; i < std::min(batch.size, kMostLooked) && !fault_; ++i)
       fault_ = FaultOfModel(p_, values, i, &loss);
   }
@@ -267,9 +270,39 @@ class Trainer {
     }
   }
 
+  bool HasMultipliers() const { return o_.settings.lagrangian && p_.program.multipliers.has_value(); }
+
+  // What losses read, with the multipliers of constraints. Those of looks are zero, so that looks can be compared; the
+  // best of them would be one that keeps to the penalty: the model is the last one.
+  Values WithMultipliers(Values values, bool own) const {
+    if (!HasMultipliers()) return values;
+    for (const compiler::Output& o : p_.program.multipliers->outputs) {
+      const auto it = s_.moments.find(o.name);
+      const bool known = own && it != s_.moments.end();
+      values[o.name] = known ? it->second : at::zeros(p_.program.multipliers->type(o.value).shape,
+                                                      at::TensorOptions(p_.dtype));
+    }
+    return values;
+  }
+
+  // One step of the method of multipliers on the mean over the validation draws: what instances have in common is kept
+  // without a penalty that grows.
+  void MoveMultipliers() {
+    if (!HasMultipliers() || !p_.program.model.predict) return;
+    const c10::NoGradGuard no_grad;
+    Values values = validation_.values;
+    for (const auto& [name, t] : s_.learned) values[name] = t;
+    for (const auto& [name, t] : RunModel(p_, values, validation_.size).answer) values[name] = t;
+    const Values now = WithMultipliers({}, true);
+    for (const auto& [name, none] : NoMultipliers(p_, validation_.size, o_.penalty))
+      values[name] = now.count(name) ? now.at(name).expand_as(none) : none;
+    for (const auto& [name, t] : Evaluate(p_, *p_.program.multipliers, values))
+      s_.moments[name] = t.dim() > 1 ? t.mean(0) : t.clone();
+  }
+
   void TakeLook() {
     const c10::NoGradGuard no_grad;
-    Values learned = s_.learned;
+    Values learned = WithMultipliers(s_.learned, false);
     // Schedules of `trained` are judged at their end: else a look early on would be measured by another loss.
     learned["trained"] = at::full({}, static_cast<double>(o_.settings.steps), at::TensorOptions(p_.dtype));
     double value = 0;
@@ -349,7 +382,7 @@ Result<TrainSettings> SettingsOf(const compiler::Program& program, const std::ma
   };
   number("batch", s.batch), number("clip", s.clip), number("decay", s.decay), number("seed", s.seed);
   number("precision", s.precision);
-  s.split = all->second.split, s.skip_infeasible = all->second.skip_infeasible;
+  s.split = all->second.split, s.lagrangian = all->second.lagrangian, s.skip_infeasible = all->second.skip_infeasible;
   double epochs = 0;
   if (!number("steps", s.steps) && number("epochs", epochs)) {
     std::int64_t rows = 0;

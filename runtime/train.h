@@ -27,6 +27,7 @@ struct TrainSettings {
   std::uint64_t seed = 0;
   bool split = true;
   std::int64_t precision = 64;  // bits
+  bool lagrangian = false;       // what no projection keeps has multipliers beside the penalty
   bool skip_infeasible = false;  // draws without a feasible point are left out
 };
 
@@ -50,7 +51,7 @@ struct TrainState {
   std::int64_t loss_count = 0;
   std::vector<Look> history;
   Values learned, best_learned;    // now, and at the look that `best` is of
-  Values moments;                  // of Adam: "m/NAME", "v/NAME"
+  Values moments;                  // of Adam: "m/NAME", "v/NAME"; "multiplier/NAME" of constraints
   Values generators;               // states of the random numbers
 };
 
@@ -93,8 +94,8 @@ struct TrainSummary {
   std::int64_t infeasible = 0;     // draws that were left out
 };
 
-// The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss, or its gradient, was not finite; the best
-// values until then are kept. kFailed: a checkpoint could not be written.
+// The same seed gives the same history, bit for bit, on one thread. kDiverged: a loss, or its gradient, was not finite;
+// the best values until then are kept. kFailed: a checkpoint could not be written.
 TrainSummary Train(const Problem& problem, const TrainOptions& options);
 
 }  // namespace amo::runtime

@@ -132,8 +132,9 @@ int RunPredict(const Arguments& arguments) {
                                    {"certificate", CertificateJson(t.certificate)},
                                    {"not_finite", not_finite.size()},
                                    {"faults", FaultsJson(faults, sources)},
-                                   {"unlike_training", law ? nlohmann::ordered_json(strange) : nlohmann::ordered_json()},
+                                   {"unlike_training", nullptr},
                                    {"output", out}};
+    if (law) json["unlike_training"] = strange;
     if (tolerance) {
       json["trust"] = {{"tolerance", *tolerance}, {"within", batch - above}, {"above", above},
                        {"stages", CountStages(t)}};

@@ -121,7 +121,7 @@ TEST(Builtins, LanguageIsCovered) {
        "admm", "anderson", "ilqr", "iterate", "cem", "correct", "complete", "riemannian_gradient"});
   has(Space::kGradient, {"unroll", "truncated", "first_order", "implicit", "straight_through", "perturbed", "none"});
   has(Space::kEstimator, {"backprop", "smoothing", "evolution", "score"});
-  for (const char* key : {"steps", "epochs", "batch", "rate", "clip", "decay", "betas", "seed", "split", "precision", "infeasible",
+  for (const char* key : {"steps", "epochs", "batch", "rate", "clip", "decay", "betas", "seed", "split", "precision", "infeasible", "constraints",
                           "updates", "replay", "warmup", "episode"}) {
     EXPECT_NE(FindParameter(TrainKeys(), key), nullptr) << key;
   }

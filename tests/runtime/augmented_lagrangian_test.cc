@@ -133,5 +133,28 @@ TEST(AugmentedLagrangian, TrainingLeansTowardsTheConstraints) {
   EXPECT_LT(Violations(p, all, 64).at("total").mean().item<double>(), 0.05);
 }
 
+// What no projection and no correction keeps: multipliers bring training nearer to it than the penalty alone.
+TEST(AugmentedLagrangian, InTraining) {
+  const auto violation = [](const std::string& how) {
+    const Problem p = MakeProblem(
+        "context c : real[2] ~ uniform(1, 1.5)\nvariable y : real[2]\nminimize sumsq(y - 2 * c)\nsubject to\n"
+        "  cap: 2 * abs(y[0]) + y[1]^2 <= 1\nmodel mlp(hidden = [16])\nloss objective\n"
+        "train steps = 1000, batch = 64, rate = 5e-3" + how + "\n");
+    EXPECT_FALSE(p.program.corrected);
+    TrainOptions options;
+    options.settings = *SettingsOf(p.program, {});
+    const TrainSummary t = Train(p, options);
+    EXPECT_EQ(t.status, TrainStatus::kDone) << t.message;
+    at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{8});
+    Values values = Sample(p, 256, Split::kTest, g);
+    for (const auto& [name, w] : t.state.best_learned) values[name] = w;
+    for (const auto& [name, y] : RunModel(p, values, 256).answer) values[name] = y;
+    return Violations(p, values, 256).at("cap").mean().item<double>();
+  };
+  const double penalty = violation(""), lagrangian = violation(", constraints = lagrangian");
+  EXPECT_GT(penalty, 0.015);
+  EXPECT_LT(lagrangian, penalty / 2);
+}
+
 }  // namespace
 }  // namespace amo::runtime

@@ -4,12 +4,15 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
+#include "runtime/batch_product.h"
+#include "runtime/torch_execute.h"
 #include "tests/runtime/make_problem.h"
 
 namespace amo::runtime {
@@ -50,6 +53,33 @@ void ExpectSame(const std::string& text) {
 const std::string kBowl =
     "dim n = 4\ndata R : real[n, n] ~ normal(0, 0.4)\ncontext c : real[n] ~ normal(0, 1)\nvariable y : real[n]\n"
     "minimize sumsq(R * y - c) + sum(i in n: y[i]^4)\n";
+
+// Against LibTorch's contraction: kept, summed and lonely axes, batches that threads share and others.
+TEST(BatchProduct, IsTheContractionOverTheBatch) {
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{6});
+  const struct {
+    std::vector<std::int64_t> a, b;  // extents behind the batch
+    compiler::DotLabels labels;
+  } kCases[] = {{{16}, {33}, {{0}, {1}, {0, 1}}},
+                {{3}, {40}, {{0}, {1}, {1, 0}}},
+                {{7, 12}, {7, 20}, {{0, 1}, {0, 2}, {1, 2}}},
+                {{7, 12}, {20}, {{0, 1}, {2}, {1, 2}}},
+                {{5, 6}, {6, 4}, {{0, 1}, {1, 2}, {0, 2}}},
+                {{6}, {6}, {{0}, {0}, {0}}},
+                {{6}, {6}, {{0}, {0}, {}}}};
+  for (const auto& c : kCases) {
+    BatchProduct product(c.labels, {});
+    for (const std::int64_t batch : {64, 21, 64, 1}) {
+      std::vector<std::int64_t> a{batch}, b{batch};
+      a.insert(a.end(), c.a.begin(), c.a.end()), b.insert(b.end(), c.b.begin(), c.b.end());
+      const at::Tensor x = at::randn(a, g, at::TensorOptions(at::kDouble));
+      const at::Tensor y = at::randn(b, g, at::TensorOptions(at::kDouble));
+      const at::Tensor ours = product(x, y), theirs = SumOfProducts(x, y, c.labels);
+      ASSERT_EQ(ours.sizes(), theirs.sizes());
+      EXPECT_LT((ours - theirs).abs().max().item<double>(), 1e-12 * (1 + static_cast<double>(batch)));
+    }
+  }
+}
 
 TEST(Composed, Predictions) {
   ExpectSame(kBowl + "model mlp(hidden = [9, 7])\n");

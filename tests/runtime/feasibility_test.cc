@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Instances without a feasible point, without an end, and what is in the way; training that leaves them out; starts that
-// save iterations.
+// Instances without a feasible point, without an end, and what is in the way; training that leaves them out; starts
+// that save iterations.
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
