@@ -147,6 +147,7 @@ struct Classified {
 // "multipliers" real[rows] of the constraints; "inverse" real[rows, rows] of `matrix`; "y" real[n] and "r" real[rows].
 struct ConicProjection {
   std::int64_t rows = 0;
+  std::string kind;  // "second-order cone", "semidefinite", "exponential cone", else "convex": of the hardest set
   std::vector<std::pair<std::string, std::int64_t>> constraints;  // in their order, with the rows of each
   Function at;       // → "conic/jacobian", "conic/offset"
   Function left;     // → "left" real[rows], zero for the multipliers of the nearest point

@@ -40,6 +40,10 @@ std::string ProblemClass(const Program& p) {
   }
   if (!p.discrete.empty()) return "discrete problem";
   if (!p.manifolds.empty()) return "problem on a manifold";
+  const bool all_kept = std::all_of(p.classes.begin() + 1, p.classes.end(),
+                                    [&](const Classified& c) { return IsKept(p, c.name); });
+  if (p.conic && all_kept && objective.convex && objective.degree <= Degree::kQuadratic)
+    return p.conic->kind + " program" + (objective.degree <= Degree::kAffine ? "" : " with a quadratic objective");
   const bool sets = std::any_of(p.cones.begin(), p.cones.end(), [](const ConeRows& r) { return r.set; });
   const std::string smooth = objective.smooth ? "" : "nonsmooth ";
   if (!constrained) {

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <functional>
+#include <iterator>
+#include <utility>
 
 #include "compiler/curvature.h"
 #include "compiler/plan.h"
+#include "lang/factors.h"
 
 namespace amo::compiler {
 namespace {
@@ -148,11 +151,29 @@ bool IsAffine(const Parts& parts, const lang::Constraint& c, std::int64_t& rows)
 std::vector<const lang::Constraint*> Chosen(const Parts& parts, ConicProjection& out) {
   if (parts.problem.constraints.empty() || WritesItsPlan(parts.problem)) return {};
   bool polyhedra = true;
+  const auto note = [&](const lang::Expr& set) {  // later ones of the table are harder
+    static constexpr std::pair<const char*, const char*> kKinds[] = {{"ball", "second-order cone"},
+                                                                     {"second_order_cone", "second-order cone"},
+                                                                     {"psd", "semidefinite"},
+                                                                     {"spd", "semidefinite"},
+                                                                     {"exponential_cone", "exponential cone"}};
+    const auto rank = [&](const std::string& kind) {
+      return std::find_if(std::begin(kKinds), std::end(kKinds), [&](const auto& k) { return kind == k.second; }) -
+             std::begin(kKinds);
+    };
+    for (const lang::SetFactor& f : lang::FactorsOf(set)) {
+      const auto* call = std::get_if<lang::Call>(&f.set->node);
+      const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &f.set->node);
+      for (const auto& [name, kind] : kKinds)
+        if (word && word->name.text == name && (out.kind.empty() || rank(kind) > rank(out.kind))) out.kind = kind;
+    }
+  };
   for (const Named& v : parts.program.variables) {
     const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
     if (v.type.elem != Elem::kReal) return {};
     if (d.set && !IsConvexSet(parts.problem, *d.set)) return {};
     polyhedra = polyhedra && (!d.set || IsPolyhedron(parts.problem, *d.set));
+    if (d.set) note(*d.set);
   }
   std::vector<const lang::Constraint*> found;
   std::int64_t rows = 0;
@@ -165,9 +186,11 @@ std::vector<const lang::Constraint*> Chosen(const Parts& parts, ConicProjection&
     if (!IsAffine(parts, *c, more) || rows + more > kMostRows) continue;
     rows += more;
     polyhedra = polyhedra && (!set || IsPolyhedron(parts.problem, *set));
+    if (set) note(*set);
     found.push_back(c);
     out.constraints.push_back({c->name.text, more});
   }
+  if (out.kind.empty()) out.kind = "convex";
   return polyhedra ? std::vector<const lang::Constraint*>{} : found;
 }
 

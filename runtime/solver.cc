@@ -19,7 +19,7 @@ constexpr std::array kMethods = {
     MethodRow{"admm", QuadraticProgram, true},
     MethodRow{"interior_point", InteriorPoint, false, true},
     MethodRow{"ipopt", IpoptReference, false, true},
-    MethodRow{"newton", InteriorPoint, false, true},
+    MethodRow{"newton", Newton, false, true},
 };
 
 }  // namespace

@@ -61,6 +61,9 @@ SolveSummary Lbfgs(const Instances&, const at::Tensor& start, const SolveOptions
 SolveSummary RiemannianGradient(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary Adam(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary InteriorPoint(const Instances&, const at::Tensor& start, const SolveOptions&);
+// Without constraints: dense up to 200 variables, by conjugate gradients beyond; else the interior point method.
+SolveSummary Newton(const Instances&, const at::Tensor& start, const SolveOptions&);
+SolveSummary NewtonCg(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary IpoptReference(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary QuadraticProgram(const Instances&, const at::Tensor& start, const SolveOptions&);
 SolveSummary GradientDescent(const Instances&, const at::Tensor& start, const SolveOptions&);

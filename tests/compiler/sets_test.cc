@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "compiler/build.h"
+#include "compiler/classify.h"
 #include "compiler/derive.h"
 #include "compiler/interpret.h"
 #include "lang/check.h"
@@ -86,8 +87,8 @@ TEST(Sets, ConvexOnes) {
     Shape shape;
     double feasible;  // by how much a point may fail
   } kCases[] = {{"real[5]", "permutahedron", {5}, 1e-12},
-                {"real[3]", "exponential_cone", {3}, 1e-9},
-                {"real[4, 4]", "birkhoff", {4, 4}, 1e-11},
+                {"real[3]", "exponential_cone", {3}, 1e-12},
+                {"real[4, 4]", "birkhoff", {4, 4}, 1e-12},
                 {"real[5]", "affine([[1, 2, 0, 0, 1], [0, 1, -1, 3, 0]], [1, 2])", {5}, 1e-12}};
   const auto fails = [](const std::string& set, const Vector& p) {
     double most = 0;
@@ -174,6 +175,7 @@ TEST(Sets, ProductsInThePlan) {
   const Program cones = BuildText(
       "variable y : real[5] in simplex[3] * ball(1)\nminimize sumsq(y)\nsubject to\n  link: y[0] + y[4] >= 0.3\n");
   EXPECT_TRUE(cones.conic.has_value());
+  EXPECT_EQ(ProblemClass(cones), "second-order cone program with a quadratic objective");
   const Program mixed = BuildText(
       "context c : real[4] ~ normal(0, 1)\nvariable y : real[4] in binary[2] * box(0, 1)\n"
       "minimize sumsq(y - c)\nsolve y = c\n");

@@ -26,6 +26,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
+#include "runtime/reference.h"
 #include "tests/runtime/make_problem.h"
 
 namespace amo::runtime {
@@ -395,6 +396,29 @@ TEST(Solver, SinglePrecision) {
   const Instances valley(r, x, 16);
   const SolveSummary s = Lbfgs(valley, Zeros(valley), {.tolerance = 1e-12});
   EXPECT_LT(Largest(s.y.select(1, 0) - x.at("a")), 1e-2);
+}
+
+// Beyond what a dense Hessian is for: a chain of double wells, whose Hessian is indefinite where some instances begin,
+// whose least value is known, and an ill-conditioned convex problem.
+TEST(Newton, ByConjugateGradientsWhereThereAreManyVariables) {
+  const std::string start = "dim n = 1000\ncontext c : real ~ uniform(0.5, 1.5)\nvariable y : real[n]\n";
+  const auto solved = [&](const std::string& text, const char* method) {
+    const Problem p = MakeProblem(start + text + "solve zeros then " + method + "(tol = 1e-8)\n");
+    at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{2});
+    const ReferenceSummary s = SolveReference(p, Sample(p, 8, Split::kTest, g), 8);
+    for (const SolveStatus status : s.status) EXPECT_EQ(status, SolveStatus::kSolved) << text << method;
+    return s;
+  };
+  const ReferenceSummary wells = solved(
+      "minimize sum(i in n: 0.25 * (y[i] - c)^4 - 0.5 * (y[i] - c)^2) + sum(i in n - 1: (y[i + 1] - y[i])^2)\n",
+      "newton");
+  EXPECT_LT((wells.objective + 250).abs().max().item<double>(), 1e-9);
+  const std::string stiff =
+      "minimize sum(i in n: exp(sin(7 * i) * y[i]) + 0.001 * y[i]^2)\n"
+      "  + 1000 * sum(i in n - 1: (y[i + 1] - y[i] - c)^2)\n";
+  const ReferenceSummary ours = solved(stiff, "newton");
+  for (const std::int64_t n : ours.iterations) EXPECT_LT(n, 60);
+  EXPECT_LT(ours.residual.max().item<double>(), 1e-8);
 }
 
 }  // namespace
