@@ -237,11 +237,15 @@ class Trainer {
 
   // The first instance of the batch that shows where its numbers went wrong.
   void FindFault(const compiler::Loss& loss, const Batch& batch) {
-    constexpr std::int64_t kMostLooked = 256;  // an interpreter looks
+    constexpr std::int64_t kMostLooked = 256;  // an interpreter looks: large models take seconds for an instance
+    constexpr std::chrono::seconds kLongest(5);
+    const auto begun = std::chrono::steady_clock::now();
     Values values = batch.values;
     for (const auto& [name, t] : WithMultipliers(s_.learned, true)) values[name] = t;
-    for (std::int64_t i = 0; i < std::min(batch.size, kMostLooked) && !fault_; ++i)
+    for (std::int64_t i = 0; i < std::min(batch.size, kMostLooked) && !fault_; ++i) {
+      if (std::chrono::steady_clock::now() - begun > kLongest) return;
       fault_ = FaultOfModel(p_, values, i, &loss);
+    }
   }
 
   // One kernel for these losses together, where there is one.

@@ -4,12 +4,16 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
+
 namespace amo::runtime::cli {
 
 std::vector<NotFinite> FaultsOf(const std::vector<std::int64_t>& instances, std::size_t most,
                                 const std::function<std::optional<NotFinite>(std::int64_t)>& find) {
+  constexpr std::chrono::seconds kLongest(5);
+  const auto begun = std::chrono::steady_clock::now();
   std::vector<NotFinite> faults;
-  for (std::size_t k = 0; k < instances.size() && k < most; ++k)
+  for (std::size_t k = 0; k < instances.size() && k < most && std::chrono::steady_clock::now() - begun < kLongest; ++k)
     if (auto found = find(instances[k])) faults.push_back(std::move(*found));
   return faults;
 }

@@ -13,7 +13,7 @@
 // What commands say of instances whose numbers are not finite: which expression of the program began it.
 namespace amo::runtime::cli {
 
-// Of the first `most` of `instances` for which `find` finds it.
+// Of the first `most` of `instances`, as far as five seconds go: an interpreter looks.
 std::vector<NotFinite> FaultsOf(const std::vector<std::int64_t>& instances, std::size_t most,
                                 const std::function<std::optional<NotFinite>(std::int64_t)>& find);
 
