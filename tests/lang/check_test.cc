@@ -278,6 +278,25 @@ TEST(Check, MistakesOfACalledProblemAreReportedOnce) {
 
 // ---- names are one's own
 
+// The words of a setting are those that the compiler knows.
+TEST(Check, WordsOfSettings) {
+  const std::string text =
+      "amo 1\nproblem p\ncontext c : real[3] ~ normal(0, 1)\nvariable y : real[3]\nminimize sumsq(y - c)\n";
+  for (const char* inner : {"cg", "anderson", "dense"}) {
+    const Outcome run = CheckText(text + "model zeros then gradient(rate = 0.1, gradient = implicit(" + inner + "))\n");
+    EXPECT_TRUE(run.diagnostics.all().empty()) << Compact(run);
+  }
+  for (const char* train :
+       {"infeasible = skip", "infeasible = keep", "constraints = penalty", "constraints = lagrangian"}) {
+    const Outcome run = CheckText(text + "train steps = 5, " + train + "\n");
+    EXPECT_TRUE(run.diagnostics.all().empty()) << Compact(run);
+  }
+  for (const char* wrong : {"infeasible = drop", "constraints = both", "V: infeasible = skip"}) {
+    const Outcome run = CheckText(text + "network V(s : real[3]) -> real = linear\ntrain " + wrong + "\n");
+    EXPECT_TRUE(run.diagnostics.has_errors()) << wrong;
+  }
+}
+
 TEST(Check, GenericDimsOfTheLibraryAreNotTheFilesDims) {
   // The library's sets speak of `n`; so does this file, and means something else.
   const Outcome run = CheckText(
