@@ -118,28 +118,20 @@ Feasibility ByRows(const Instances& instances, const at::Tensor& from) {
   return out;
 }
 
-at::Tensor LargestViolation(const Instances& instances, const at::Tensor& y) {
-  Values all = instances.values();
-  for (const auto& [name, t] : instances.Split(y)) all[name] = t;
-  at::Tensor worst = at::zeros({instances.batch()}, at::TensorOptions(at::kDouble));
-  for (const auto& [name, v] : Violations(instances.problem(), all, instances.batch())) worst += v.to(at::kDouble);
-  return worst;
-}
-
 }  // namespace
 
-Feasibility FeasibilityOf(const Instances& instances, const at::Tensor& from) {
+Feasibility FeasibilityOf(const Instances& instances, const at::Tensor& y) {
   const c10::NoGradGuard no_grad;
   const Problem& p = instances.problem();
   const std::int64_t batch = instances.batch();
-  Feasibility all{instances.Project(from), std::vector<char>(static_cast<std::size_t>(batch), 0)};
+  Feasibility all{y, std::vector<char>(static_cast<std::size_t>(batch), 0)};
   if (batch == 0 || (!p.program.conic && !HasRows(p))) return all;
-  const at::Tensor fails = LargestViolation(instances, all.y), size = 1 + all.y.abs().amax(1).to(at::kDouble);
+  const at::Tensor fails = instances.Violation(y), size = 1 + y.abs().amax(1).to(at::kDouble);
   const at::Tensor open = fails.gt(Tolerance(p) * size).nonzero().flatten();
   if (open.size(0) == 0) return all;
   const Instances some = instances.Select(open);
-  const at::Tensor y = all.y.index_select(0, open);
-  const Feasibility found = p.program.conic ? FeasibilityOfCones(some, y) : ByRows(some, y);
+  const at::Tensor from = y.index_select(0, open);
+  const Feasibility found = p.program.conic ? FeasibilityOfCones(some, from) : ByRows(some, from);
   all.y = all.y.index_copy(0, open, found.y);
   for (std::size_t k = 0; k < found.infeasible.size(); ++k) {
     const auto i = open[static_cast<std::int64_t>(k)].item<std::int64_t>();

@@ -16,7 +16,7 @@ struct Feasibility {
   std::vector<char> infeasible;  // no point keeps them; of constraints that are not convex: none near y does
 };
 
-// From points y [B, n], which are projected first. Linear rows and smooth constraints: the sum of their squared
+// From points y [B, n] as the projection leaves them: those that keep all are taken as they are. Linear rows and smooth constraints: the sum of their squared
 // violations is minimized by Newton steps (Levenberg 1944, Marquardt 1963); sets and linear constraints at once: by
 // accelerated projected gradients (Beck, Teboulle 2009). An instance is infeasible where that is stationary and not
 // zero. What is neither (kinks without a projection) is called feasible.

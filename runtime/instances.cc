@@ -64,6 +64,15 @@ at::Tensor Instances::Value(const at::Tensor& y) const {
   return ValueOf(problem_, goal_, v, batch_).contiguous();
 }
 
+at::Tensor Instances::Violation(const at::Tensor& y) const {
+  const c10::NoGradGuard no_grad;
+  Values all = values_;
+  for (auto& [name, t] : Split(y)) all[name] = t;
+  at::Tensor sum = at::zeros({batch_}, at::TensorOptions(at::kDouble));
+  for (const auto& [name, v] : Violations(problem_, all, batch_)) sum += v.to(at::kDouble);
+  return sum;
+}
+
 Instances::Point Instances::operator()(const at::Tensor& y) const {
   Values v = values_;
   const bool plain = goal_ == Goal::kObjective;

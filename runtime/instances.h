@@ -41,6 +41,9 @@ class Instances {
   Point operator()(const at::Tensor& y) const;
   at::Tensor Value(const at::Tensor& y) const;
 
+  // By how much all constraints together fail: [B] doubles, the sum of Violations (problem.h).
+  at::Tensor Violation(const at::Tensor& y) const;
+
   // J(y)ᵀ g for the projection's Jacobian J at a point of the sets: on a smooth set (a sphere) the part of g along it.
   at::Tensor Tangent(const at::Tensor& y, const at::Tensor& g) const;
 

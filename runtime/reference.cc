@@ -8,7 +8,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/maximum.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -101,13 +100,8 @@ void Doubt(const Problem& problem, const Instances& instances, SolveSummary& don
   const compiler::Program& p = problem.program;
   const bool guessed = !p.discrete.empty() && !p.solve.written;
   if ((!guessed && !p.conic) || instances.batch() == 0) return;
-  at::Tensor worst = at::zeros({instances.batch()}, at::TensorOptions(at::kDouble));
-  if (p.conic) {
-    Values all = instances.values();
-    for (const auto& [name, t] : instances.Split(done.y)) all[name] = t;
-    for (const auto& [name, v] : Violations(problem, all, instances.batch()))
-      worst = at::maximum(worst, v.to(at::kDouble));
-  }
+  const at::Tensor worst = p.conic ? instances.Violation(done.y)
+                                   : at::zeros({instances.batch()}, at::TensorOptions(at::kDouble));
   const at::Tensor size = 1 + done.y.abs().amax(1).to(at::kDouble);
   const at::Tensor fails = worst.gt((problem.dtype == at::kDouble ? 1e-6 : 1e-3) * size).contiguous();
   for (std::size_t i = 0; i < done.status.size(); ++i) {

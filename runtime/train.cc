@@ -143,8 +143,9 @@ class Trainer {
       const Batch b = DrawAny(n, split, g);
       Values values = initial_;
       for (const auto& [name, t] : b.values) values[name] = t;
-      const Feasibility f =
-          FeasibilityOf(Instances(p_, values, n), at::zeros({n, p_.VariableSize()}, at::TensorOptions(p_.dtype)));
+      const Instances instances(p_, values, n);
+      const at::Tensor zeros = at::zeros({n, p_.VariableSize()}, at::TensorOptions(p_.dtype));
+      const Feasibility f = FeasibilityOf(instances, instances.Project(zeros));
       std::vector<std::int64_t> good;
       for (std::int64_t i = 0; i < n; ++i) if (!f.infeasible[static_cast<std::size_t>(i)]) good.push_back(i);
       const auto count = std::min<std::int64_t>(static_cast<std::int64_t>(good.size()), n - got);
@@ -202,7 +203,8 @@ class Trainer {
       // All gradients first: a step is one for all owners, and it writes where the losses were computed from.
       const Batch batch = Next();
       const ComposedLosses* composed = ComposedFor(now);
-      const Values seen = WithMultipliers(s_.learned, true);
+      Values with;
+      const Values& seen = HasMultipliers() ? with = WithMultipliers(s_.learned, true) : s_.learned;
       LossGradients g = composed ? (*composed)(batch, seen, o_.penalty, draws_)
                                  : GradientsOf(p_, now, batch, seen, o_.penalty, draws_);
       for (std::size_t k = 0; k < now.size(); ++k) {

@@ -19,14 +19,6 @@ constexpr double kFar = 1e4;        // of the start's size: nearer points are no
 constexpr double kGoesOn = 0.5;     // of the last fall, which the next doubling has to bring
 constexpr int kDoublings = 10;
 
-at::Tensor ViolationsAt(const Instances& instances, const at::Tensor& y) {
-  Values all = instances.values();
-  for (const auto& [name, t] : instances.Split(y)) all[name] = t;
-  at::Tensor sum = at::zeros({instances.batch()}, at::TensorOptions(at::kDouble));
-  for (const auto& [name, v] : Violations(instances.problem(), all, instances.batch())) sum += v.to(at::kDouble);
-  return sum;
-}
-
 }  // namespace
 
 void FindUnbounded(const Instances& instances, const at::Tensor& start, SolveSummary& done) {
@@ -50,12 +42,12 @@ void FindUnbounded(const Instances& instances, const at::Tensor& start, SolveSum
   // Not from where the method ended, which may be too far for sums: from a thousand of the start's sizes on.
   const at::Tensor reach = 1e3 * (1 + begin.abs().amax(1, true));
   at::Tensor before = some.Value(some.Project(begin + reach * direction)).to(at::kDouble), fall, good;
-  const at::Tensor violated = ViolationsAt(some, some.Project(begin));
+  const at::Tensor violated = some.Violation(some.Project(begin));
   for (int k = 1; k <= kDoublings; ++k) {
     const double times = std::pow(2.0, k);
     const at::Tensor y = some.Project(begin + times * reach * direction);
     const at::Tensor now = some.Value(y).to(at::kDouble), by = before - now;
-    const at::Tensor kept = ViolationsAt(some, y).le(violated + 1e-6 * times * reach.flatten());
+    const at::Tensor kept = some.Violation(y).le(violated + 1e-6 * times * reach.flatten());
     at::Tensor goes = by.gt(0).logical_and(kept);
     if (k > 1) goes = goes.logical_and(by.ge(kGoesOn * fall)).logical_and(good);
     good = goes, fall = by, before = now;

@@ -162,6 +162,8 @@ int RunSolve(const Arguments& arguments) {
   }
   if (const std::string why = derivatives ? NoSensitivity(*problem) : ""; !why.empty())
     return Fail(run, "there are no derivatives of the solutions: " + why, kProgramErrors);
+  if (derivatives && !out.empty() && !out.ends_with(".npz") && !out.ends_with(".safetensors"))
+    return Fail(run, fmt::format("cannot write `{}`: derivatives go to a .npz or .safetensors file", out), kFiles);
   std::vector<std::string> read = IsModel(program) ? std::vector{program.file} : FilesOf(program, *solved.opened);
   read.push_back(contexts);
   // Drawn contexts go beside the answers: `predict --context` takes the file as it is.

@@ -284,6 +284,9 @@ class Answers(Trained):
         self.assertRegex(text, r"\n  derivatives trusted +\d+\n")
         arrays = read_npz(self.path("d.npz"))
         self.assertEqual(arrays["d_y_d_p"][0], (20, 3, 3))
+        for name in ["d.csv", "d.npy"]:
+            self.expect(FILES, "solve", "box.amo", "--derivatives", "-o", name,
+                        err="derivatives go to a .npz or .safetensors file")
         self.file("kinks.amo", PLAIN.replace("minimize", "minimize sum(i in n: abs(y[i])) +"))
         self.expect(ERRORS, "solve", "kinks.amo", "--derivatives",
                     err="there are no derivatives of the solutions: the objective or a constraint has kinks")
