@@ -198,16 +198,19 @@ std::vector<SetPart> Scope::Factors(const lang::Expr& set, const Term& v) {
   std::int64_t left = own.back();
   std::vector<std::int64_t> sizes;
   for (const lang::SetFactor& f : factors) {
-    sizes.push_back(f.size ? static_cast<std::int64_t>(Constant(*f.size, "the size of a factor")) : -1);
-    left -= std::max<std::int64_t>(sizes.back(), 0);
+    const double size = f.size ? Constant(*f.size, "the size of a factor") : 0;  // 0: what is left
+    if (f.size && !(size >= 1)) Refuse(lang::Code::kDomain, f.size->span, "a factor takes at least one entry");
+    sizes.push_back(static_cast<std::int64_t>(size));
+    left -= sizes.back();
   }
-  if (left < 0) Refuse(lang::Code::kShapeMismatch, set.span, "the factors take more entries than there are");
-  const bool open = std::count(sizes.begin(), sizes.end(), -1) > 0;
+  const bool open = std::count(sizes.begin(), sizes.end(), 0) > 0;
+  if (left < (open ? 1 : 0))
+    Refuse(lang::Code::kShapeMismatch, set.span, "the factors take more entries than there are");
   if (!open && left > 0) Refuse(lang::Code::kShapeMismatch, set.span, "the factors take fewer entries than there are");
   std::vector<SetPart> parts;
   Shape starts(b.shape(v.value).size(), 0), extents = b.shape(v.value);
   for (std::size_t k = 0; k < factors.size(); ++k) {
-    extents.back() = sizes[k] < 0 ? left : sizes[k];
+    extents.back() = sizes[k] == 0 ? left : sizes[k];
     parts.push_back({factors[k].set, {b.Slice(v.value, starts, extents), v.axes}});
     starts.back() += extents.back();
   }

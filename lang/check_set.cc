@@ -63,6 +63,10 @@ void Checker::CheckProduct(const Expr& set, const Type& of, const std::string& n
   bool known = true;
   for (const SetFactor& factor : factors) {
     sizes.push_back(factor.size != nullptr ? DimOf(*factor.size) : std::nullopt);
+    if (sizes.back() && IsFixed(*sizes.back()) && FixedValue(*sizes.back()) < 1) {
+      out_->Error(Code::kDomain, factor.size->span, "a factor of a product takes at least one entry");
+      known = false;
+    }
     if (sizes.back()) together = together + *sizes.back();
     if (factor.size != nullptr) {
       known = known && sizes.back();
@@ -85,9 +89,10 @@ void Checker::CheckProduct(const Expr& set, const Type& of, const std::string& n
   for (std::size_t k = 0; k < factors.size(); ++k) {
     Type part = known ? of : Type{};
     if (!part.is_error()) part.dims.back() = sizes[k] ? *sizes[k] : of.dims.back() - together;
-    if (!part.is_error() && part.dims.back().value != kUnknownValue && part.dims.back().value < 0) {
-      out_->Error(Code::kShapeMismatch, set.span,
-                  fmt::format("the factors take more entries than the last axis of `{}` has, {}", name,
+    const bool counted = !part.is_error() && of.dims.back().value != kUnknownValue && together.value != kUnknownValue;
+    if (counted && !sizes[k] && together.value >= of.dims.back().value) {
+      out_->Error(Code::kShapeMismatch, factors[k].set->span,
+                  fmt::format("the other factors leave nothing of the last axis of `{}`, {}", name,
                               CountText(of.dims.back())));
       part = Type{};
     }
