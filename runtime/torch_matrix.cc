@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear systems and symmetric eigenvalues by LAPACK, or by the device's own solver.
+// Linear systems by LAPACK, or by the device's own solver; so are eigenvalues of matrices that are not small.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/amax.h>
@@ -7,6 +7,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/diag_embed.h>
 #include <ATen/ops/diagonal.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
 #include <ATen/ops/full_like.h>
 #include <ATen/ops/gather.h>
@@ -24,6 +25,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/small_eigen.h"
 #include "runtime/torch_ops.h"
 
 namespace amo::runtime {
@@ -34,6 +36,15 @@ using Axes = std::vector<std::int64_t>;
 at::Tensor SymmetricPart(const at::Tensor& x) { return (x + x.transpose(-1, -2)) * 0.5; }
 
 at::Tensor Eigen(const at::Tensor& a) {
+  const std::int64_t rows = a.size(-1);
+  if (a.is_cpu() && rows > 0 && rows <= kMostSmallEigen && a.numel() > 0) {
+    const at::Tensor plain = a.detach().to(at::kDouble).contiguous();
+    std::vector<std::int64_t> sizes = a.sizes().vec();
+    ++sizes[sizes.size() - 2];
+    at::Tensor out = at::empty(sizes, plain.options());
+    SmallEigen(plain.const_data_ptr<double>(), a.numel() / (rows * rows), rows, out.mutable_data_ptr<double>());
+    return out.to(a.scalar_type());
+  }
   const at::Tensor s = SymmetricPart(a);
   // A matrix with other entries would be an error of LAPACK's; here it gives NaN.
   const at::Tensor finite = at::isfinite(s).all(-1, true).all(-2, true);
