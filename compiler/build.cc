@@ -9,6 +9,7 @@
 #include "compiler/build_parts.h"
 #include "compiler/conic.h"
 #include "compiler/plan.h"
+#include "compiler/ranges.h"
 
 namespace amo::compiler {
 namespace {
@@ -163,6 +164,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   }
   BuildConic(parts, plan);
   BuildRows(parts);
+  BuildRanges(parts);
   BuildLagrangian(parts);
   BuildStages(parts);
   BuildSettings(parts);

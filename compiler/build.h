@@ -156,6 +156,18 @@ struct ConicProjection {
   Function point;    // → the variables, one Newton step on
 };
 
+// What the entries of points can be whose variables are in their sets: all of them convex ones. Of polyhedra the rows
+// say it.
+constexpr double kNoBound = 1e300;
+struct RangeBlock {
+  enum class Kind : std::uint8_t { kPsd, kNorm } kind;  // a matrix of `size` rows; an entry that bounds a norm, first
+  std::int64_t at, size;                                // from this entry of all variables on
+};
+struct ConvexRegion {
+  Function ranges;  // → "ranges/lo", "ranges/hi" real[n], over the entries of all variables
+  std::vector<RangeBlock> blocks;
+};
+
 struct Program {
   std::string name;
   std::vector<Named> data, parameters, contexts, hidden, variables, states;
@@ -175,6 +187,7 @@ struct Program {
   std::vector<Function> constraints;        // each → the amounts by which it fails, flat; named after the constraint
   std::vector<std::string> kept;            // constraints that `project` keeps
   std::optional<ConicProjection> conic;     // where sets that are no polyhedra stand beside linear constraints
+  std::optional<ConvexRegion> region;
   std::vector<std::string> projected;  // those that the projection onto the affine ones of `cones`, all at once, keeps
   bool corrected = false;                   // predictions are moved towards the others: runtime/correct.h
   // Where there are others: objective + penalty / 2 * the squared distances of their sides, moved by multiplier /

@@ -27,6 +27,15 @@ bool IsSmooth(const Program& p) {
          std::all_of(p.variables.begin(), p.variables.end(), [](const Named& v) { return v.type.elem == Elem::kReal; });
 }
 
+bool IsConvex(const Program& p) {
+  if (!p.objective || p.classes.empty() || !p.classes[0].curvature.convex || !p.rows_whole) return false;
+  std::size_t next = 1;  // of Program::classes, which sets are not among
+  return std::all_of(p.cones.begin(), p.cones.end(), [&](const ConeRows& r) {
+    const bool convex = r.set || p.classes[next++].curvature.convex;
+    return r.affine || (convex && r.cone == Cone::kNegative);
+  });
+}
+
 std::string ProblemClass(const Program& p) {
   if (!p.objective || p.classes.empty()) return "";
   const Curvature& objective = p.classes[0].curvature;

@@ -25,6 +25,9 @@ bool IsQuadraticProgram(const Program& program);
 // Objective and all rows are smooth, and the rows are all that is demanded: second-order methods apply.
 bool IsSmooth(const Program& program);
 
+// By the rules: the objective is convex, the rows are all that is demanded, and each of them leaves a convex set.
+bool IsConvex(const Program& program);
+
 }  // namespace amo::compiler
 
 #endif  // AMO_COMPILER_CLASSIFY_H_

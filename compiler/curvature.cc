@@ -163,6 +163,22 @@ class Pass {
            condition.args[0] == n.args[2] && SumOfSquares(inner.args[1]);
   }
 
+  // The x of log(sum(exp(x - s))) + s, whatever s is; none (-1) where n is something else.
+  Value UnderLogSumExp(const Node& n) const {
+    for (const std::size_t k : {0, 1}) {
+      Value v = n.args[k];
+      bool fits = true;
+      for (const Op op : {Op::kLog, Op::kReduceSum, Op::kExp}) {
+        while (f_.node(v).op == Op::kReshape) v = f_.node(v).args[0];
+        fits = fits && f_.node(v).op == op;
+        if (fits) v = f_.node(v).args[0];
+      }
+      const Node& shifted = f_.node(v);
+      if (fits && shifted.op == Op::kSub && Scalar(shifted.args[1]) == Scalar(n.args[1 - k])) return shifted.args[0];
+    }
+    return {-1};
+  }
+
   // Whether v is a sum of squares of something affine.
   bool SumOfSquares(Value v) const {
     const Node& n = f_.node(v);
@@ -174,7 +190,13 @@ class Pass {
   Curvature Binary(const Node& n) {
     const Curvature &a = At(n.args[0]), &b = At(n.args[1]);
     switch (n.op) {
-      case Op::kAdd: return Joined(a, b);
+      case Op::kAdd: {
+        const Value x = UnderLogSumExp(n);
+        if (x.index < 0) return Joined(a, b);
+        const Curvature& inner = At(x);
+        return Constant(inner) ? Curvature{}
+                               : Curvature{Degree::kOther, inner.convex, false, false, false, inner.smooth, inner.by};
+      }
       case Op::kSub: return Joined(a, Negated(b));
       case Op::kMul: return Product(n, a, b);
       case Op::kDiv: {

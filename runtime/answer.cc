@@ -5,15 +5,17 @@
 #include <algorithm>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/stack.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "compiler/classify.h"
+#include "runtime/gap.h"
 #include "runtime/instances.h"
-#include "runtime/nlp_functions.h"
 #include "runtime/quadratic.h"
 #include "runtime/tensor_array.h"
 
@@ -82,19 +84,24 @@ Certificate Certify(const Problem& problem, const Values& values, std::int64_t b
     const at::Tensor y = instances.Join(values).contiguous();
     const Instances::Point point = instances(y);
     c.objective = point.value;
-    if (batch == 0) {
-      c.residual = point.value;
+    at::Tensor gap;
+    if (batch == 0 || instances.size() == 0) {
+      c.residual = at::zeros_like(point.value);
     } else if (IsQuadraticProgram(problem)) {
-      const QuadraticCertificate q = CertifyQuadratic(problem, values, y);
-      c.residual = q.residual;
-      if (q.gap.defined()) c.gap = q.gap;
+      QuadraticCertificate q = CertifyQuadratic(problem, values, y);
+      c.residual = q.residual, gap = q.gap;
     } else if (LiftedOf(problem)) {  // at kinks the gradient alone says nothing
-      c.residual = CertifyQuadratic(*LiftedOf(problem), values, LiftPoints(problem, values, y)).residual;
+      QuadraticCertificate q = CertifyQuadratic(*LiftedOf(problem), values, LiftPoints(problem, values, y));
+      c.residual = q.residual, gap = q.gap;
     } else if (!p.lagrangian) {
-      c.residual = instances.Residual(y, point.gradient);
+      const at::Tensor moved = y - instances.Project(y - point.gradient);
+      c.residual = instances.Residual(y, point.gradient, moved);
+      gap = GapByProjection(instances, y, point.gradient, moved);
     } else if (compiler::IsSmooth(p)) {  // with the multipliers that a linearized projection finds
-      c.residual = LinearizedResidual(problem, values, y);
+      LinearizedCertificate l = CertifyLinearized(problem, values, y);
+      c.residual = l.residual, gap = l.gap;
     }
+    if (gap.defined() && at::isfinite(gap).any().item<bool>()) c.gap = gap;
   }
   for (const compiler::Function& f : p.constraints) {
     if (!HasInputs(problem, f, values)) continue;

@@ -18,7 +18,7 @@ namespace amo::runtime {
 struct Certificate {
   std::optional<at::Tensor> objective;  // [B]: the minimized quantity
   std::optional<at::Tensor> residual;   // [B]: see Instances::Residual
-  std::optional<at::Tensor> gap;        // [B]: the objective is above the optimum by no more; of convex quadratics
+  std::optional<at::Tensor> gap;        // [B]: the objective is above the optimum by no more; of convex problems
   Values violations;                    // [B] by constraint: the Euclidean norm of the amounts by which it fails
 };
 

@@ -114,8 +114,11 @@ at::Tensor Instances::Tangent(const at::Tensor& y, const at::Tensor& g) const {
 
 at::Tensor Instances::Residual(const at::Tensor& y, const at::Tensor& g) const {
   if (size_ == 0) return at::zeros({batch_}, y.options());
+  return Residual(y, g, y - Project(y - g));
+}
+
+at::Tensor Instances::Residual(const at::Tensor& y, const at::Tensor& g, at::Tensor moved) const {
   const std::vector<std::string>& curved = problem_.program.manifolds;
-  at::Tensor moved = y - Project(y - g);
   if (!curved.empty()) {
     Values parts = Split(moved), tangent = Split(Tangent(y, g));
     for (const std::string& name : curved) parts[name] = tangent.at(name);

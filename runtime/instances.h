@@ -50,6 +50,7 @@ class Instances {
   // How far y is from satisfying the first-order conditions, by instance: the largest entry of y - Π(y - g); where a
   // variable's set is a manifold, of the tangent part of g.
   at::Tensor Residual(const at::Tensor& y, const at::Tensor& g) const;
+  at::Tensor Residual(const at::Tensor& y, const at::Tensor& g, at::Tensor moved) const;  // y - Π(y - g) is known
 
   // Only the instances of `rows` ([K] int64): solvers go on with those that are not done.
   Instances Select(const at::Tensor& rows) const;

@@ -72,28 +72,6 @@ NlpFunctions::NlpFunctions(const Problem& problem) : problem_(problem), state_(*
   });
 }
 
-at::Tensor LinearizedResidual(const Problem& p, const Values& values, const at::Tensor& y) {
-  const NlpFunctions functions(p);
-  const compiler::Nlp& nlp = functions.nlp();
-  const std::int64_t batch = y.size(0);
-  at::Tensor out = at::empty({batch}, at::TensorOptions(at::kDouble));
-  if (batch == 0) return out.to(p.dtype);
-  const Matrix at = ToMatrix(y, {nlp.n}, batch);
-  const NlpFunctions::First first = functions.AtPoints(values, at);
-  const Matrix jacobians = functions.Jacobians(values, at);
-  ParallelFor(0, batch, 4, [&](std::int64_t begin, std::int64_t end) {
-    Matrix J;
-    for (std::int64_t i = begin; i < end; ++i) {
-      functions.Jacobian(jacobians.row(i).data(), J);
-      const QpFactors f(Matrix::Identity(nlp.n, nlp.n), J, nlp.equal);
-      const QpSolutions step = SolveQp(f, first.gradient.row(i), first.sides.row(i), Matrix());
-      const bool known = step.status[0] == QpStatus::kSolved;
-      out.mutable_data_ptr<double>()[i] = known && nlp.n > 0 ? step.y.cwiseAbs().maxCoeff() : known ? 0 : INFINITY;
-    }
-  });
-  return out.to(p.dtype);
-}
-
 const compiler::Nlp& NlpFunctions::nlp() const { return state_.nlp; }
 
 NlpFunctions::First NlpFunctions::AtPoints(const Values& values, const Matrix& y) const {

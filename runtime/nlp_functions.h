@@ -40,10 +40,6 @@ class NlpFunctions {
   const NlpState& state_;
 };
 
-// [B]: the largest entry of the step from y to the nearest point to y - gradient that keeps the linearized rows. It is
-// zero exactly where y meets the first-order conditions with some multipliers (and their gradients are independent).
-at::Tensor LinearizedResidual(const Problem& problem, const Values& values, const at::Tensor& y);
-
 }  // namespace amo::runtime
 
 #endif  // AMO_RUNTIME_NLP_FUNCTIONS_H_

@@ -71,7 +71,6 @@ Values AtZero(const Problem& p, const Values& values, std::int64_t batch) {
   return all;
 }
 
-// [B, rows]: the sides at zero.
 at::Tensor Offsets(const Problem& p, const Values& values, std::int64_t batch) {
   if (!p.program.affine) return at::zeros({batch, 0}, at::TensorOptions(p.dtype));
   const Values sides = Evaluate(p, *p.program.affine, AtZero(p, values, batch));
@@ -79,14 +78,6 @@ at::Tensor Offsets(const Problem& p, const Values& values, std::int64_t batch) {
   for (const compiler::ConeRows& rows : p.program.cones)
     if (rows.affine) parts.push_back(AlongBatch(sides.at(rows.output), {rows.count}, batch));
   return at::cat(parts, 1);
-}
-
-std::vector<char> EqualRows(const compiler::Program& p) {
-  std::vector<char> equal;
-  for (const compiler::ConeRows& rows : p.cones)
-    if (rows.affine)
-      equal.insert(equal.end(), static_cast<std::size_t>(rows.count), rows.cone == compiler::Cone::kZero);
-  return equal;
 }
 
 FactorList MakeFactors(const Problem& p, const Values& values, std::int64_t batch, bool objective) {
@@ -146,10 +137,38 @@ struct Nearest : torch::autograd::Function<Nearest> {
 
 }  // namespace
 
+std::vector<char> EqualRows(const compiler::Program& p) {
+  std::vector<char> equal;
+  for (const compiler::ConeRows& rows : p.cones)
+    if (rows.affine)
+      equal.insert(equal.end(), static_cast<std::size_t>(rows.count), rows.cone == compiler::Cone::kZero);
+  return equal;
+}
+
+std::vector<Matrix> RowsOf(const Problem& p, const Values& values, std::int64_t batch) {
+  if (!p.quadratic->rows) return {Matrix::Zero(0, p.VariableSize())};
+  return MatricesOf(p, *p.quadratic->rows, values, batch);
+}
+
+Matrix OffsetsOf(const Problem& p, const Values& values, std::int64_t batch) {
+  return ToMatrix(Offsets(p, values, batch));
+}
+
+std::vector<Matrix> HessiansOf(const Problem& p, const Values& values, std::int64_t batch) {
+  return MatricesOf(p, *p.quadratic->hessian, values, batch);
+}
+
+FactorList ProjectionFactors(const Problem& p, const Values& values, std::int64_t batch) {
+  return Factors(p, values, batch, false);
+}
+
 std::shared_ptr<QuadraticState> MakeQuadraticState(const compiler::Program& p) {
   auto s = std::make_shared<QuadraticState>();
   if (p.affine) s->rows = compiler::Simplify(compiler::Jvp(*p.affine, Variables(p, *p.affine)));
-  if (!compiler::IsQuadraticProgram(p)) return s;
+  const bool real = std::all_of(p.variables.begin(), p.variables.end(),
+                                [](const auto& v) { return v.type.elem == compiler::Elem::kReal; });
+  if (!p.objective || p.classes.empty() || p.classes[0].curvature.degree > compiler::Degree::kQuadratic || !real)
+    return s;
   const std::vector<int> wrt = Variables(p, *p.objective);
   s->gradient = Only(p, compiler::Gradient(*p.objective, wrt), "d/");
   s->hessian = Only(p, compiler::HessianVector(*p.objective, wrt), "h/");
@@ -236,61 +255,6 @@ at::Tensor ProjectOntoRows(const Problem& p, const Values& values, const at::Ten
   auto holder = c10::make_intrusive<Holder>();
   holder->factors = Factors(p, values, y.size(0), false);
   return Nearest::apply(holder, y, Offsets(p, values, y.size(0)));
-}
-
-QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, const at::Tensor& y) {
-  const std::int64_t batch = y.size(0);
-  const c10::NoGradGuard no_grad;
-  QuadraticCertificate c;
-  c.residual = at::zeros({batch}, at::TensorOptions(at::kDouble));
-  at::Tensor gap = at::zeros({batch}, at::TensorOptions(at::kDouble));
-  const FactorList solve = SolveFactors(p, values, batch), project = Factors(p, values, batch, false);
-  const bool strict =
-      std::all_of(solve.begin(), solve.end(), [](const auto& f) { return f->convex && f->proximal == 0; });
-  const QuadraticTerms terms = TermsOf(p, values, batch);
-  const Matrix at = ToMatrix(y);
-  const auto of = [&](const FactorList& list, std::int64_t i) -> const QpFactors& {
-    return *list[list.size() == 1 ? 0 : static_cast<std::size_t>(i)];
-  };
-  Matrix g(batch, at.cols()), shorter(batch, at.cols());
-  if (solve.size() == 1) g = at * solve[0]->P + terms.q;
-  else
-    for (std::int64_t i = 0; i < batch; ++i)
-      g.row(i) = at.row(i) * solve[static_cast<std::size_t>(i)]->P + terms.q.row(i);
-  // The residual is of a step of length 1; multipliers come from one that suits the curvature.
-  std::vector<double> length(static_cast<std::size_t>(batch), 1);
-  double fixed = 0;
-  for (std::int64_t i = 0; i < batch; ++i) {
-    const QpFactors& f = of(solve, i);
-    if (i == 0 || solve.size() > 1) fixed = f.P.size() ? f.P.cwiseAbs().rowwise().sum().maxCoeff() : 0;
-    if (fixed > 0) length[static_cast<std::size_t>(i)] = 1 / fixed;
-    shorter.row(i) = length[static_cast<std::size_t>(i)] * g.row(i);
-  }
-  const QpSolutions full = SolveAll(project, g - at, terms.b, Matrix(), {});
-  const QpSolutions part = strict ? SolveAll(project, shorter - at, terms.b, Matrix(), {}) : QpSolutions{};
-  ParallelFor(0, batch, 64, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto residual = (at.row(i) - full.y.row(i)).cwiseAbs();
-      c.residual.mutable_data_ptr<double>()[i] = residual.size() ? residual.maxCoeff() : 0;
-      if (!strict) continue;
-      const QpFactors& f = of(solve, i);
-      const Eigen::RowVectorXd dual = part.multipliers.row(i) / length[static_cast<std::size_t>(i)];
-      const Eigen::RowVectorXd left = g.row(i) + dual * f.A;
-      const Eigen::RowVectorXd along = (left * f.columns.asDiagonal()) * f.basis;
-      double value = 0.5 * along.dot(along * f.H_inverse), size = std::abs(value);
-      for (Eigen::Index j = 0; j < dual.size(); ++j) {
-        if (dual[j] == 0) continue;
-        const double product = dual[j] * (f.A.row(j).dot(at.row(i)) + terms.b(i, j));
-        value -= product, size += std::abs(product);
-      }
-      // Rounding of the terms, on the safe side.
-      const double objective = 0.5 * at.row(i).dot(at.row(i) * f.P) + terms.q.row(i).dot(at.row(i));
-      gap.mutable_data_ptr<double>()[i] = value + 1e-13 * (size + std::abs(objective) + 1);
-    }
-  });
-  c.residual = c.residual.to(p.dtype);
-  if (strict) c.gap = gap.to(p.dtype);
-  return c;
 }
 
 std::string RowName(const compiler::Program& p, std::int64_t row) {

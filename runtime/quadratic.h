@@ -27,8 +27,18 @@ const Problem* LiftedOf(const Problem& problem);
 // Points y [B, n] of the problem as points of the lifted one: each of its variables at the value that it stands for.
 at::Tensor LiftPoints(const Problem& problem, const Values& values, const at::Tensor& y);
 
-// Factors for the instances: one for all, or one each.
+// The affine rows A y + b of Program::cones: A, one for all instances or one each; b [B, rows], the sides at zero; which
+// of them are equations.
+std::vector<Matrix> RowsOf(const Problem& problem, const Values& values, std::int64_t batch);
+Matrix OffsetsOf(const Problem& problem, const Values& values, std::int64_t batch);
+std::vector<char> EqualRows(const compiler::Program& program);
+
+// Of an objective that is at most quadratic in real variables: one for all instances or one each.
+std::vector<Matrix> HessiansOf(const Problem& problem, const Values& values, std::int64_t batch);
+
+// Factors for the instances: one for all, or one each; of the projection onto the rows.
 using FactorList = std::vector<std::shared_ptr<const QpFactors>>;
+FactorList ProjectionFactors(const Problem& problem, const Values& values, std::int64_t batch);
 
 // Of the program itself. `values`: all that objective and rows read beside the variables.
 FactorList SolveFactors(const Problem& problem, const Values& values, std::int64_t batch);
@@ -47,15 +57,6 @@ QpSolutions SolveAll(const FactorList& factors, const Matrix& q, const Matrix& b
 // The nearest points to y [B, n] that keep all rows; an instance without one gets a point that fails by little. With
 // derivatives by y, and by what the rows' right-hand sides depend on.
 at::Tensor ProjectOntoRows(const Problem& problem, const Values& values, const at::Tensor& y);
-
-// What holds of points y [B, n] of a quadratic program, by one projected gradient step and its multipliers.
-struct QuadraticCertificate {
-  at::Tensor residual;  // [B]: the largest entry of y - P(y - g), for the projection P onto the rows
-  // [B]: objective(y) less a value that no point which keeps the rows is below (weak duality; Boyd, Vandenberghe 2004,
-  // 5.5.1): what is lost at most. Undefined where the program is not strictly convex along its equalities.
-  at::Tensor gap;
-};
-QuadraticCertificate CertifyQuadratic(const Problem& problem, const Values& values, const at::Tensor& y);
 
 // "balance[3]", "y in its set [2]": the name of a row of Program::cones.
 std::string RowName(const compiler::Program& program, std::int64_t row);

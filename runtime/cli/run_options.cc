@@ -5,7 +5,10 @@
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/isinf.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -160,7 +163,7 @@ std::vector<std::int64_t> NotFiniteInstances(const Problem& problem, const Value
   for (const compiler::Named& v : problem.program.variables) look(answers.at(v.name));
   if (c.objective) look(*c.objective);
   if (c.residual) look(*c.residual);
-  if (c.gap) look(*c.gap);
+  if (c.gap) look(at::where(at::isinf(*c.gap), at::zeros_like(*c.gap), *c.gap));  // infinite: nothing bounds it
   for (const auto& [name, v] : c.violations) look(v);
   std::vector<std::int64_t> bad;
   good = good.contiguous();
