@@ -10,6 +10,7 @@
 #include "compiler/conic.h"
 #include "compiler/plan.h"
 #include "compiler/ranges.h"
+#include "compiler/refine.h"
 
 namespace amo::compiler {
 namespace {
@@ -89,6 +90,7 @@ std::vector<NamedFunction> FunctionsOf(const Program& p) {
   add(p.start_function, "start");
   add(p.sample_function, "sample");
   add(p.objective, "objective");
+  add(p.equations, "equations");
   add(p.project, "project");
   add(p.model.predict, "predict");
   add(p.state_function, "states");
@@ -142,6 +144,16 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
       s.b.Output("objective", s.Objective(problem.objectives[0]->value->span).value);
       return true;
     });
+  }
+  if (!problem.finds.empty()) {
+    lang::Diagnostics muted;  // a `find` that is no equation is refused where it is needed
+    Parts aside{problem, tables, program, muted, nullptr};
+    program.equations = aside.Make("equations", kSeen, [&](Scope& s) {
+      s.b.Output("sides", s.EquationSides().value);
+      return true;
+    });
+    program.fixed_point = std::all_of(program.variables.begin(), program.variables.end(),
+                                      [&](const Named& v) { return FixedPointOf(problem, v.name) != nullptr; });
   }
   Plan plan = MakePlan(source, parts);
   parts.plan = &plan;

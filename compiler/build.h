@@ -181,6 +181,8 @@ struct Program {
   std::optional<Function> start_function;   // data and draws → every parameter's start
   std::optional<Function> sample_function;  // data, rows and draws → every context and hidden value
   std::optional<Function> objective;        // → "objective", the quantity that is minimized
+  std::optional<Function> equations;        // of `find`: → "sides", left less right, flat
+  bool fixed_point = false;                 // of which one side is a variable, for every variable
   std::optional<Function> project;          // variables and contexts → the variables, in their sets
   std::optional<Function> state_function;   // contexts and what is learned → each state before the first step
   std::optional<Function> update;           // → each variable and state that has an `update`, one step on

@@ -3,6 +3,8 @@
 // the leading ones.
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -254,11 +256,26 @@ Term Scope::ProjectOnto(const Set& set, const Term& v) {
   const Shape own = Own(v);
   Frame frame;
   frame.opaque = true;
+  std::map<std::string, std::int64_t> dims;  // as the other parameters have them
+  const auto dim_of = [](const lang::Param& p, std::size_t d) {
+    const auto* name = std::get_if<lang::Name>(&p.type.dims[d]->node);
+    return name ? name->name.text : "";
+  };
+  for (std::size_t k = 0; k < set.args.size(); ++k) {
+    const Shape shape = Own(set.args[k]);
+    for (std::size_t d = 0; d < shape.size() && shape.size() == set.decl->params[k].type.dims.size(); ++d)
+      dims[dim_of(set.decl->params[k], d)] = shape[d];
+  }
   for (std::size_t k = 0; k < set.args.size(); ++k) {
     const lang::Param& p = set.decl->params[k];
     const Term& t = set.args[k];
+    Shape all;  // one number for all entries
+    if (Own(t).empty())
+      for (std::size_t d = 0; d < p.type.dims.size(); ++d)
+        if (const auto known = dims.find(dim_of(p, d)); known != dims.end()) all.push_back(known->second);
+    const bool known = !all.empty() && all.size() == p.type.dims.size();
     const bool one_for_all = Own(t).empty() && !own.empty() && p.type.dims.size() == own.size();
-    frame.locals[p.name.text] = one_for_all ? Widen(t, t.axes, own) : t;
+    frame.locals[p.name.text] = known ? Widen(t, t.axes, all) : one_for_all ? Widen(t, t.axes, own) : t;
   }
   frame.locals[set.decl->project->argument.text] = v;
   frames.push_back(std::move(frame));

@@ -96,9 +96,7 @@ Term Scope::Violation(const std::string& name, lang::Span at) {
   return total;
 }
 
-// The norm of the two sides of `find`, or of how far a projected step of the gradient moves.
-Term Scope::Residual(lang::Span at) {
-  if (!results && !in_step && problem.finds.empty()) Unsupported(at, "`residual` here");
+Term Scope::EquationSides() {
   std::vector<Term> parts;
   for (const lang::FindDecl* f : problem.finds) {
     const auto* sides = std::get_if<lang::Compare>(&f->relation.value->node);
@@ -106,7 +104,16 @@ Term Scope::Residual(lang::Span at) {
       Unsupported(f->relation.value->span, "`find` of anything but one equation");
     parts.push_back(Flat(Sub(Real(Eval(*sides->first)), Real(Eval(*sides->rest[0].second)))));
   }
-  if (parts.empty()) {
+  return Concat(std::move(parts), 0, {});
+}
+
+// The norm of the two sides of `find`, or of how far a projected step of the gradient moves.
+Term Scope::Residual(lang::Span at) {
+  if (!results && !in_step && problem.finds.empty()) Unsupported(at, "`residual` here");
+  std::vector<Term> parts;
+  if (!problem.finds.empty()) {
+    parts.push_back(EquationSides());
+  } else {
     std::vector<Term> y;
     for (const compiler::Named& v : program.variables) y.push_back(EvalNamed(v.name, at));
     for (std::size_t k = 0; k < y.size(); ++k) {

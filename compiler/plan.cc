@@ -206,18 +206,19 @@ SetSides SidesOfRowSet(Scope& s, const lang::Expr& set, const Term& v) {
   const Shape shape = s.Own(v);
   SetSides sides;
   if (name == "birkhoff") {
-    if (shape.size() != 2) s.Unsupported(set.span, "`birkhoff` over more than one matrix");
+    const auto rank = static_cast<std::int64_t>(shape.size());
     sides.negative.push_back(s.Flat(s.Unary(Op::kNeg, v)));
-    for (const std::int64_t axis : {1, 0})
-      sides.equal.push_back(s.Sub(s.ReduceOwn(Op::kReduceSum, v, {axis}), s.Number(1)));
+    for (const std::int64_t axis : {rank - 1, rank - 2})
+      sides.equal.push_back(s.Flat(s.Sub(s.ReduceOwn(Op::kReduceSum, v, {axis}), s.Number(1))));
     return sides;
   }
   const auto* call = std::get_if<lang::Call>(&set.node);
-  if (!call || call->args.size() != 2 || shape.size() != 1)
-    s.Unsupported(set.span, fmt::format("`{}` over more than one axis", name));
-  const Term rows = s.Multiply(s.Real(s.Eval(*call->args[0].value)), v, set.span);
-  (name == "affine" ? sides.equal : sides.negative)
-      .push_back(s.Flat(s.Sub(rows, s.Real(s.Eval(*call->args[1].value)))));
+  if (!call || call->args.size() != 2) s.Unsupported(set.span, fmt::format("`{}` without its rows", name));
+  const Term A = s.Real(s.Eval(*call->args[0].value)), b = s.Real(s.Eval(*call->args[1].value));
+  const std::int64_t m = s.Own(A)[0], n = shape.back(), vectors = Count(shape) / std::max<std::int64_t>(n, 1);
+  const Term rows = s.Multiply(s.Reshaped(v, {vectors, n}), s.Transposed(A, set.span), set.span);
+  const Term bound = s.Own(b).empty() ? s.Widen(b, b.axes, {vectors, m}) : s.Spread(b, {-1, 0}, {vectors, m});
+  (name == "affine" ? sides.equal : sides.negative).push_back(s.Flat(s.Sub(rows, bound)));
   return sides;
 }
 

@@ -83,17 +83,19 @@ void ReadPassage(Scope& s, const lang::Expr& e, Refinement& r) {
 }
 
 void RefuseUnfit(Scope& s, const std::string& name, lang::Span at) {
-  if ((name == "qp" || name == "admm") && !IsQuadraticProgram(s.program) && !Lift(s.program)) {
-    const std::string kind = ProblemClass(s.program);
+  const std::optional<Program> least = LeastSquares(s.program);
+  const Program& program = least ? *least : s.program;
+  if ((name == "qp" || name == "admm") && !IsQuadraticProgram(program) && !Lift(program)) {
+    const std::string kind = ProblemClass(program);
     s.Refuse(lang::Code::kUnsupported, at,
              fmt::format("`{}` solves linear and quadratic programs; the class here: {}", name, kind),
              "`amo explain` says which part makes it so; `solve zeros then projected_gradient` takes any objective");
   }
-  if ((name == "interior_point" || name == "newton" || name == "ipopt") && !IsSmooth(s.program)) {
+  if ((name == "interior_point" || name == "newton" || name == "ipopt") && !IsSmooth(program)) {
     s.Refuse(lang::Code::kUnsupported, at,
              fmt::format("`{}` needs second derivatives of objective and constraints, and sets that are rows; the "
                          "class here: {}",
-                         name, ProblemClass(s.program)),
+                         name, ProblemClass(program)),
              "`amo explain` says which part has a kink");
   }
   if (name == "iterate" && s.problem.updates.empty() && s.problem.finds.empty())

@@ -135,6 +135,7 @@ class Scope {
   Term Violation(const std::string& name, lang::Span at);            // its norm; "": the sum over all constraints
   Term Solved(const std::string& name, lang::Span at);
   Term Regression(lang::Span at);
+  Term EquationSides();                                              // of all `find`: left less right, flat
   Term Residual(lang::Span at);
   Term Traced(const std::string& name, const lang::Expr& step);      // NAME(step = t)
   Term Expect(const lang::Expr& e);

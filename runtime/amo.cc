@@ -43,13 +43,15 @@ Result<Values> Checked(const runtime::Model& m, const Tensors& contexts, std::in
   return values;
 }
 
-Answers Certified(const runtime::Model& m, Values values, const Values& answer, std::int64_t batch) {
+Answers Certified(const runtime::Model& m, Values values, const Values& answer, std::int64_t batch,
+                  CertificateLevel level = CertificateLevel::kFull) {
   Answers a;
   for (const compiler::Named& v : m.problem.program.variables) a.variables[v.name] = answer.at(v.name);
   for (const auto& [name, t] : answer) values[name] = t;
-  runtime::Certificate c = runtime::Certify(m.problem, values, batch);
+  runtime::Certificate c = runtime::Certify(m.problem, values, batch, level);
   if (c.objective) a.objective = *c.objective;
   if (c.residual) a.residual = *c.residual;
+  if (c.gap) a.gap = *c.gap;
   a.violations = std::move(c.violations);
   if (const auto like = runtime::InDistribution(m.problem, m.problem.shared, values, batch)) a.in_distribution = *like;
   return a;
@@ -89,7 +91,7 @@ Result<Trained> Model::Train(const Training& training) {
   return Trained{state_->train.step, state_->train.best, state_->train.seconds};
 }
 
-Result<Answers> Model::Predict(const Tensors& contexts) const {
+Result<Answers> Model::Predict(const Tensors& contexts, CertificateLevel level) const {
   const runtime::Model& m = state_->model;
   if (!m.problem.program.model.predict) return Error{"the program has no model: nothing predicts"};
   if (!state_->trained && !m.problem.program.weights.empty())
@@ -98,13 +100,13 @@ Result<Answers> Model::Predict(const Tensors& contexts) const {
   Result<Values> values = Checked(m, contexts, batch);
   if (!values.ok()) return values.error();
   const c10::NoGradGuard no_grad;
-  return Certified(m, *values, runtime::RunModel(m.problem, *values, batch).answer, batch);
+  return Certified(m, *values, runtime::RunModel(m.problem, *values, batch).answer, batch, level);
 }
 
 Result<Answers> Model::Solve(const Tensors& contexts) const {
   const runtime::Model& m = state_->model;
-  if (!m.problem.program.objective || !m.problem.program.solve.predict)
-    return Error{"there is nothing to solve: the program has no objective of a variable"};
+  if (!runtime::CanSolve(m.problem))
+    return Error{"there is nothing to solve: the program has no objective of a variable, and no equation"};
   std::int64_t batch = 1;
   Result<Values> values = Checked(m, contexts, batch);
   if (!values.ok()) return values.error();

@@ -11,6 +11,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "runtime/certificate_level.h"
 #include "runtime/result.h"
 
 // amo in an application: open a program or a trained model, train, solve, predict.
@@ -25,6 +26,7 @@
 // thread at a time.
 namespace amo {
 
+using runtime::CertificateLevel;  // kFull, kViolations (and the objective), kNone
 using runtime::Error;
 using runtime::Result;
 using Tensors = std::map<std::string, at::Tensor>;  // by the names of the program, [B, ...]
@@ -54,6 +56,7 @@ struct Trained {
 struct Answers {
   Tensors variables;
   at::Tensor objective, residual;  // undefined where hidden values that were not given decide them
+  at::Tensor gap;                  // the objective is above the optimum by no more; undefined where nothing bounds it
   at::Tensor in_distribution;      // how like training the contexts are (context_law.h); undefined where not known
   Tensors violations;              // by constraint: the norm of the amounts by which it fails
   std::vector<std::string> status; // of Solve: "solved", "step limit", …; of Predict empty
@@ -70,8 +73,9 @@ class Model {
 
   Result<Trained> Train(const Training& training);
 
-  // By the model: the prediction and its refinements. An error where nothing was trained.
-  Result<Answers> Predict(const Tensors& contexts) const;
+  // By the model: the prediction and its refinements. An error where nothing was trained. A certificate that is not full
+  // has no residual and no gap, which can take longer than the prediction.
+  Result<Answers> Predict(const Tensors& contexts, CertificateLevel level = CertificateLevel::kFull) const;
 
   // By the reference solver.
   Result<Answers> Solve(const Tensors& contexts) const;

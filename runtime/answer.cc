@@ -17,6 +17,7 @@
 #include "runtime/gap.h"
 #include "runtime/instances.h"
 #include "runtime/quadratic.h"
+#include "runtime/root.h"
 #include "runtime/tensor_array.h"
 
 namespace amo::runtime {
@@ -75,11 +76,14 @@ Result<at::Tensor> Checked(const Problem& problem, const compiler::Named& field,
 
 }  // namespace
 
-Certificate Certify(const Problem& problem, const Values& values, std::int64_t batch) {
+Certificate Certify(const Problem& problem, const Values& values, std::int64_t batch, CertificateLevel level) {
   const c10::NoGradGuard no_grad;
   Certificate c;
+  if (level == CertificateLevel::kNone) return c;
   const compiler::Program& p = problem.program;
-  if (p.objective && HasInputs(problem, *p.objective, values)) {
+  const bool known = p.objective && HasInputs(problem, *p.objective, values);
+  if (known && level == CertificateLevel::kViolations) c.objective = Objective(problem, values, batch);
+  if (known && level == CertificateLevel::kFull) {
     const Instances instances(problem, values, batch);
     const at::Tensor y = instances.Join(values).contiguous();
     const Instances::Point point = instances(y);
@@ -103,6 +107,8 @@ Certificate Certify(const Problem& problem, const Values& values, std::int64_t b
     }
     if (gap.defined() && at::isfinite(gap).any().item<bool>()) c.gap = gap;
   }
+  if (!p.objective && p.equations && HasInputs(problem, *p.equations, values))
+    c.residual = EquationResidual(problem, values, batch);
   for (const compiler::Function& f : p.constraints) {
     if (!HasInputs(problem, f, values)) continue;
     const at::Tensor amounts = EvaluateOne(problem, f, values, batch);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/array.h"
+#include "runtime/certificate_level.h"
 #include "runtime/problem.h"
 
 // Answers with certificates: what every prediction and every solution leaves with; and the contexts that they are asked
@@ -23,7 +24,8 @@ struct Certificate {
 };
 
 // `values` hold contexts, the answer's variables, what is learned, and hidden values where they are known.
-Certificate Certify(const Problem& problem, const Values& values, std::int64_t batch);
+Certificate Certify(const Problem& problem, const Values& values, std::int64_t batch,
+                    CertificateLevel level = CertificateLevel::kFull);
 
 // The contexts of a batch from named arrays [B, ...]: all there, of the declared shape, numbers, finite, one B. The
 // message names the field and the instance. `where` begins it: "file `x.npz`". `hidden` values are taken where they are

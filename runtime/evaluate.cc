@@ -52,14 +52,9 @@ class Evaluator {
     e_.instances = n_, e_.threads = at::get_num_threads(), e_.training_seconds = o_.training_seconds;
     const bool labels = std::any_of(p_.program.expects.begin(), p_.program.expects.end(),
                                     [](const compiler::Function& f) { return Reads(f, "solved/"); });
-    // Without an objective the solver is one whose steps are formulas: those of a fixed point.
-    const std::vector<compiler::Refinement>& methods = p_.program.solve.refinements;
-    const auto is_formula = [](const compiler::Refinement& r) { return r.step.has_value(); };
-    const bool formulas = !methods.empty() && std::all_of(methods.begin(), methods.end(), is_formula);
-    const bool solver = (o_.solver || labels) && p_.program.solve.predict && (p_.program.objective || formulas);
+    const bool solver = (o_.solver || labels) && CanSolve(p_);
     if (has_model_) {
       TimeModel();
-      answer_ = RunModel(p_, With(sample_), n_).answer;
     }
     if (solver) Reference();
     if (has_model_) Compare(solver);
@@ -80,27 +75,43 @@ class Evaluator {
     if (o_.progress) o_.progress(what, done, all);
   }
 
-  void TimeModel() {
+  // run(values, batch) on single instances and on all of `sample`.
+  template <class F>
+  Timing TimeOf(const Values& sample, const F& run) const {
     constexpr std::int64_t kSingles = 30;
+    Timing timing;
     std::vector<double> singles;
     for (std::int64_t k = 0; k < kSingles + 5; ++k) {
-      const Values one = With(Rows(sample_, k % n_, 1));
+      const Values one = With(Rows(sample, k % n_, 1));
       const auto start = Clock::now();
-      RunModel(p_, one, 1);
+      run(one, std::int64_t{1});
       if (k >= 5) singles.push_back(Seconds(start));
       if (k >= 8 && singles.back() > 0.3) break;
     }
     std::sort(singles.begin(), singles.end());
-    e_.model.batch_1 = singles[singles.size() / 2];
-    const Values all = With(sample_);
+    timing.batch_1 = singles[singles.size() / 2];
+    const Values all = With(sample);
     double best = INFINITY;
     const auto begun = Clock::now();
     for (int k = 0; k < 20 && (k < 3 || Seconds(begun) < 1); ++k) {
       const auto start = Clock::now();
-      RunModel(p_, all, n_);
+      run(all, n_);
       best = std::min(best, Seconds(start));
     }
-    e_.model.batch_n = best / static_cast<double>(n_);
+    timing.batch_n = best / static_cast<double>(n_);
+    return timing;
+  }
+
+  void TimeModel() {
+    e_.model = TimeOf(sample_, [&](const Values& v, std::int64_t batch) { RunModel(p_, v, batch); });
+    answer_ = RunModel(p_, With(sample_), n_).answer;
+    Values answered = sample_;
+    for (const auto& [name, t] : answer_) answered[name] = t;
+    const auto certificate = [&](CertificateLevel level) {
+      return TimeOf(answered, [&](const Values& v, std::int64_t batch) { Certify(p_, v, batch, level); });
+    };
+    e_.certificate = certificate(CertificateLevel::kFull);
+    e_.violations = certificate(CertificateLevel::kViolations);
   }
 
   void Reference() {

@@ -38,6 +38,7 @@ struct Evaluation {
   std::map<std::string, std::int64_t> statuses;  // how many instances ended in which
   Spread iterations;
   Timing model, solver;
+  Timing certificate, violations;       // of a prediction: the full one; without residual and gap
   double training_seconds = 0;
   // Solves after which training has paid: training over what a prediction saves per instance; none where it saves none.
   std::optional<double> break_even;

@@ -23,6 +23,7 @@
 #include "runtime/conic.h"
 #include "runtime/nlp_functions.h"
 #include "runtime/quadratic.h"
+#include "runtime/root.h"
 #include "runtime/torch_execute.h"
 
 namespace amo::runtime {
@@ -108,6 +109,7 @@ void AddKernels(Problem& p) {
   p.kernels = std::make_shared<FunctionKernels>(precision);
   p.quadratic = MakeQuadraticState(p.program);
   p.nlp = MakeNlpState();
+  p.root = MakeRootState();
 }
 
 }  // namespace
@@ -195,7 +197,7 @@ at::Tensor EvaluateOne(const Problem& problem, const compiler::Function& functio
 }
 
 Result<Problem> OpenProblem(compiler::Program program, Values shared, at::ScalarType dtype) {
-  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr, nullptr, nullptr, nullptr};
+  Problem p{std::move(program), dtype, {}, {}, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
   for (const compiler::Named& d : p.program.data) {
     const auto it = shared.find(d.name);
     if (it == shared.end()) return Error{fmt::format("the data value `{}` is missing", d.name)};
@@ -209,7 +211,7 @@ Result<Problem> OpenProblem(compiler::Program program, Values shared, at::Scalar
 
 Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Table> tables, at::ScalarType dtype,
                             std::uint64_t seed) {
-  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr, nullptr, nullptr, nullptr};
+  Problem p{std::move(program), dtype, {}, std::move(tables), nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
   for (const compiler::Row& r : p.program.rows) {
     const auto table = p.tables.find(r.source);
     if (table == p.tables.end()) return Error{fmt::format("the table `{}` is not there", r.source)};

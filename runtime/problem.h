@@ -33,6 +33,7 @@ enum class Split : std::uint8_t { kTrain, kValidation, kTest, kAll };
 
 struct QuadraticState;  // quadratic.h
 struct NlpState;        // nlp_functions.h
+struct RootState;       // root.h
 
 struct Problem {
   compiler::Program program;
@@ -44,6 +45,7 @@ struct Problem {
   std::shared_ptr<FunctionKernels> kernels;       // of the other functions, made at their first use
   std::shared_ptr<QuadraticState> quadratic;      // linear rows and a quadratic objective, as matrices
   std::shared_ptr<NlpState> nlp;                  // the whole as a nonlinear program of one flat variable
+  std::shared_ptr<RootState> root;                // `find` as least squares
 
   std::int64_t VariableSize() const;    // the entries of all variables of one instance
 };

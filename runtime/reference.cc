@@ -23,6 +23,7 @@
 #include "runtime/augmented_lagrangian.h"
 #include "runtime/feasibility.h"
 #include "runtime/quadratic.h"
+#include "runtime/root.h"
 #include "runtime/unbounded.h"
 
 namespace amo::runtime {
@@ -35,6 +36,7 @@ std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
   const compiler::Program& p = problem.program;
   if (p.solve.written) return p.solve.refinements;
   if (IsQuadraticProgram(problem) || LiftedOf(problem)) return {{"qp", {}, {}}};
+  if (p.equations && compiler::IsSmooth(p)) return {{"newton", {}, {}}};
   if (p.lagrangian && compiler::IsSmooth(p) && problem.VariableSize() <= kMostDense)
     return {{"interior_point", {}, {}}};
   const bool free =
@@ -43,6 +45,19 @@ std::vector<compiler::Refinement> MethodsOf(const Problem& problem) {
         return n.op == compiler::Op::kInput;
       })) && p.projected.empty();
   return {{!p.manifolds.empty() ? "riemannian_gradient" : free ? "lbfgs" : "projected_gradient", {}, {}}};
+}
+
+// The file's own iteration, or methods that are one: they need no objective.
+bool OnlyFormulas(const Problem& problem) {
+  const std::vector<compiler::Refinement>& methods = problem.program.solve.refinements;
+  return !methods.empty() && std::all_of(methods.begin(), methods.end(),
+                                         [](const compiler::Refinement& r) { return r.step.has_value(); });
+}
+
+// Equations as least squares, where methods need an objective.
+const Problem& SolvedAs(const Problem& problem) {
+  const Problem* least = OnlyFormulas(problem) ? nullptr : LeastSquaresOf(problem);
+  return least ? *least : problem;
 }
 
 // A formula (the file's own iteration, a method that is one) to a tolerance on how far a step moves, or for its number
@@ -189,8 +204,21 @@ void FindInfeasible(const Instances& instances, SolveSummary& done) {
     done.status[static_cast<std::size_t>(which[k].item<std::int64_t>())] = SolveStatus::kInfeasible;
 }
 
-SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64_t batch, const ReferenceOptions& o,
+// Where least squares have ended beside the root.
+void CheckRoots(const Problem& problem, const Instances& instances, SolveSummary& done) {
+  Values all = instances.values();
+  for (const auto& [name, t] : instances.Split(done.y)) all[name] = t;
+  done.residual = EquationResidual(problem, all, instances.batch());
+  done.objective = at::zeros_like(done.residual);
+  const double tolerance = problem.dtype == at::kDouble ? 1e-6 : 1e-3;
+  const at::Tensor beside = done.residual.gt(tolerance * (1 + done.y.abs().amax(1))).contiguous();
+  for (std::size_t i = 0; i < done.status.size(); ++i)
+    if (beside.const_data_ptr<bool>()[i] && done.status[i] == SolveStatus::kSolved) done.status[i] = SolveStatus::kStalled;
+}
+
+SolveSummary SolveChunk(const Problem& given, const Values& values, std::int64_t batch, const ReferenceOptions& o,
                         const Values* start) {
+  const Problem& problem = SolvedAs(given);
   const Instances instances(problem, values, batch);
   Values begin;
   if (start) {
@@ -207,12 +235,22 @@ SolveSummary SolveChunk(const Problem& problem, const Values& values, std::int64
   if (problem.program.conic) return RunFeasible(instances, from, o, start && o.warm);
   SolveSummary done = RunMethods(instances, from, o, start && o.warm);
   FindInfeasible(instances, done);
+  if (&problem != &given && batch > 0) CheckRoots(given, instances, done);
   return done;
 }
 
 }  // namespace
 
-std::string ReferenceName(const Problem& problem) {
+bool CanSolve(const Problem& problem) {
+  const compiler::Program& p = problem.program;
+  if (p.variables.empty() || !p.solve.predict) return false;
+  if (p.objective || OnlyFormulas(problem)) return true;
+  const Problem* least = LeastSquaresOf(problem);
+  return least && (p.constraints.empty() || compiler::IsSmooth(least->program));
+}
+
+std::string ReferenceName(const Problem& given) {
+  const Problem& problem = SolvedAs(given);
   std::string name;
   for (const compiler::Refinement& r : MethodsOf(problem)) name += (name.empty() ? "" : ", then ") + r.name;
   const std::vector<compiler::Refinement> methods = MethodsOf(problem);

@@ -30,6 +30,10 @@ struct ReferenceSummary {
   at::Tensor multipliers = {}, certificates = {}, directions = {};  // see SolveSummary; undefined where none knows them
 };
 
+// Whether the program says what its variables should be: an objective, or equations. Its `solve` may be an iteration of
+// its own.
+bool CanSolve(const Problem& problem);
+
 // The methods in words: "zeros, then lbfgs".
 std::string ReferenceName(const Problem& problem);
 

@@ -76,13 +76,13 @@ Trusted PredictTrusted(const Problem& p, const Values& values, std::int64_t batc
   out.certificate = Certify(p, With(values, out.answer), batch);
   out.stage.assign(static_cast<std::size_t>(batch), TrustStage::kPredicted);
   std::vector<double> shortfall = Shortfall(out.certificate, batch);
-  const bool objective = p.program.objective && p.program.solve.predict;
+  const bool solves = CanSolve(p);
   const Instances all(p, values, batch);
   // A quadratic program is solved at once, from anywhere.
   const bool refines = !IsQuadraticProgram(p);
   const auto started = Clock::now();
   for (const TrustStage stage : {TrustStage::kRefined, TrustStage::kSolved}) {
-    if (!objective || (stage == TrustStage::kRefined && !refines)) continue;
+    if (!solves || (stage == TrustStage::kRefined && !refines)) continue;
     std::vector<std::int64_t> open;
     for (std::int64_t i = 0; i < batch; ++i)
       if (!(shortfall[static_cast<std::size_t>(i)] <= o.tolerance)) open.push_back(i);

@@ -58,7 +58,10 @@ Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::stri
   for (const auto& [name, s] : e.reference_violations) json["violations"][name]["solver"] = SpreadJson(s);
   json["solver"] = {
       {"methods", e.reference}, {"status", Json(e.statuses)}, {"iterations", spread(solved, e.iterations)}};
-  json["seconds_per_instance"] = {{"model", times(predicted, e.model)}, {"solver", times(solved, e.solver)}};
+  json["seconds_per_instance"] = {{"model", times(predicted, e.model)},
+                                  {"certificate", times(predicted, e.certificate)},
+                                  {"violations", times(predicted, e.violations)},
+                                  {"solver", times(solved, e.solver)}};
   if (!e.solver_curve.empty()) {
     const auto point = [](const CurvePoint& p) {
       return Json({{"steps", p.steps}, {"seconds", p.seconds}, {"objective", p.objective}});
@@ -120,6 +123,8 @@ std::string EvaluationText(const Evaluation& e) {
       if (t.batch_n > 0) text += fmt::format("  {:<28}{:>12}{:>12}\n", name, TimeText(t.batch_1), TimeText(t.batch_n));
     };
     times("model", e.model);
+    times("its certificate", e.certificate);
+    times("violations alone", e.violations);
     times("solver", e.solver);
     if (e.model.batch_n > 0 && e.solver.batch_n > 0) {
       text += fmt::format("  {:<28}{:>12}{:>12}\n", "solver / model",

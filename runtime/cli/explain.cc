@@ -99,7 +99,9 @@ Json ClassesJson(const Front& front) {
   Json classes = Json::array();
   for (const compiler::Classified& c : front.built.classes) {
     if (c.name.empty() && !front.built.objective) continue;
-    const std::string name = c.name.empty() ? "objective" : c.name, what = CurvatureText(front, c);
+    const std::string name = c.name.empty() ? "objective" : c.name;
+    const bool apart = c.name.empty() && compiler::IsSeparable(front.built);
+    const std::string what = CurvatureText(front, c) + (apart ? ", separable" : "");
     if (!classes.empty() && classes.back()["name"] == name && classes.back()["is"] == what) continue;
     classes.push_back({{"name", name}, {"is", what}});
   }

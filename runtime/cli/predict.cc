@@ -9,10 +9,13 @@
 #include <chrono>
 #include <cmath>
 #include <map>
+#include <iterator>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "runtime/answer.h"
 #include "runtime/cli/command.h"
 #include "runtime/cli/exit_code.h"
 #include "runtime/cli/faults.h"
@@ -42,6 +45,8 @@ std::optional<double> SecondsOf(const std::string& text) {
   return scale > 0 && number >= 0 && std::isfinite(number) ? std::optional(number * scale) : std::nullopt;
 }
 
+constexpr std::string_view kLevels[] = {"full", "violations", "none"};  // as CertificateLevel
+
 std::map<std::string, std::int64_t> CountStages(const Trusted& t) {
   std::map<std::string, std::int64_t> counts;
   for (const TrustStage s : {TrustStage::kPredicted, TrustStage::kRefined, TrustStage::kSolved})
@@ -53,7 +58,7 @@ std::map<std::string, std::int64_t> CountStages(const Trusted& t) {
 
 int RunPredict(const Arguments& arguments) {
   RunChoice run;
-  std::string path, contexts, out, budget;
+  std::string path, contexts, out, budget, certificate = "full";
   std::optional<double> tolerance;
   const auto app = MakeCommandLine("predict", "Predicts solutions, and certifies each.",
                                    "amo predict portfolio.amoz --context days.npz -o weights.npz");
@@ -64,6 +69,9 @@ int RunPredict(const Arguments& arguments) {
       ->type_name("NUMBER");
   app->add_option("--budget", budget, "time for refining and solving: 500us, 5ms, 2s, 1min; else no limit")
       ->type_name("TIME");
+  app->add_option("--certificate", certificate,
+                  "full; `violations`, without residual and gap, which can take longer than predicting; none")
+      ->type_name("full|violations|none");
   AddRunOptions(*app, run);
   if (const auto code = ReadCommandLine(*app, arguments)) return *code;
   if (const auto code = ApplyRunOptions(*app, run)) return *code;
@@ -72,6 +80,11 @@ int RunPredict(const Arguments& arguments) {
   if (!budget.empty() && !tolerance) return WrongUse(*app, "`--budget` goes with `--tolerance`");
   const std::optional<double> seconds_allowed = budget.empty() ? INFINITY : SecondsOf(budget);
   if (!seconds_allowed) return WrongUse(*app, fmt::format("`--budget {}` is no time: write 500us, 5ms, 2s", budget));
+
+  const auto level = std::find(std::begin(kLevels), std::end(kLevels), certificate);
+  if (level == std::end(kLevels))
+    return WrongUse(*app, fmt::format("`--certificate {}`: it is full, violations or none", certificate));
+  if (tolerance && certificate != "full") return WrongUse(*app, "`--tolerance` needs the full certificate");
 
   const Result<Model> model = LoadModel(path);
   if (!model.ok()) return Fail(run, model.message(), kFiles);
@@ -104,7 +117,7 @@ int RunPredict(const Arguments& arguments) {
     t.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     Values all = *values;
     for (const auto& [name, value] : t.answer) all[name] = value;
-    t.certificate = Certify(problem, all, batch);
+    t.certificate = Certify(problem, all, batch, static_cast<CertificateLevel>(level - std::begin(kLevels)));
   }
   const std::vector<std::int64_t> not_finite = NotFiniteInstances(problem, t.answer, t.certificate, batch);
   const lang::Sources& sources = model->opened->program.sources;

@@ -157,8 +157,9 @@ int RunSolve(const Arguments& arguments) {
   Solved solved;
   if (const int code = OpenSolved(program, run, contexts.empty(), solved); code != kOk) return code;
   std::optional<Problem>& problem = solved.problem;
-  if (!problem->program.objective || problem->program.variables.empty()) {
-    return Fail(run, "there is nothing to solve: the program has no objective of a variable", kProgramErrors);
+  if (!CanSolve(*problem)) {
+    return Fail(run, "there is nothing to solve: the program has no objective of a variable, and no equation",
+                kProgramErrors);
   }
   if (const std::string why = derivatives ? NoSensitivity(*problem) : ""; !why.empty())
     return Fail(run, "there are no derivatives of the solutions: " + why, kProgramErrors);

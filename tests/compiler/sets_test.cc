@@ -89,7 +89,10 @@ TEST(Sets, ConvexOnes) {
   } kCases[] = {{"real[5]", "permutahedron", {5}, 1e-12},
                 {"real[3]", "exponential_cone", {3}, 1e-12},
                 {"real[4, 4]", "birkhoff", {4, 4}, 1e-12},
-                {"real[5]", "affine([[1, 2, 0, 0, 1], [0, 1, -1, 3, 0]], [1, 2])", {5}, 1e-12}};
+                {"real[5]", "affine([[1, 2, 0, 0, 1], [0, 1, -1, 3, 0]], [1, 2])", {5}, 1e-12},
+                {"real[5]", "affine([[1, 2, 0, 0, 1]], 3)", {5}, 1e-12},
+                {"real[3]", "polyhedron([[1, 1, 0], [0, 1, 2], [-1, 0, 0.5], [2, 2, 0], [0, -1, 0], [1, -1, 1]], "
+                            "[1, 0.5, 0, 2, 1, 1])", {3}, 1e-12}};
   const auto fails = [](const std::string& set, const Vector& p) {
     double most = 0;
     if (set == "permutahedron") {  // no sum of k entries is above n + … + (n - k + 1)
@@ -115,6 +118,11 @@ TEST(Sets, ConvexOnes) {
       }
       return most;
     }
+    if (set.starts_with("polyhedron")) {
+      return std::max({p[0] + p[1] - 1, p[1] + 2 * p[2] - 0.5, -p[0] + 0.5 * p[2], -p[1] - 1, p[0] - p[1] + p[2] - 1,
+                       0.0});
+    }
+    if (set.ends_with("3)")) return std::fabs(p[0] + 2 * p[1] + p[4] - 3);
     return std::max(std::fabs(p[0] + 2 * p[1] + p[4] - 1), std::fabs(p[1] - p[2] + 3 * p[3] - 2));
   };
   for (const auto& c : kCases) {
@@ -144,6 +152,54 @@ TEST(Sets, ConvexOnes) {
   }
 }
 
+// Random polyhedra around a point, with rows that are multiples and sums of others: feasible, and nearer than the
+// projections of other points.
+TEST(Sets, PolyhedraOfAnyRows) {
+  constexpr std::size_t kRows = 9, kSize = 4;
+  const Function f = *BuildText("context x : real[4] ~ normal(0, 1)\ncontext c : real[4] ~ normal(0, 1)\n"
+                                "context A : real[9, 4] ~ normal(0, 1)\ncontext b : real[9] ~ normal(0, 1)\n"
+                                "variable y : real\nminimize sum(c .* project(x, polyhedron(A, b))) + 0 * y\n")
+                          .objective;
+  std::mt19937_64 g(3);
+  for (int k = 0; k < 300; ++k) {
+    Vector A = Draw(g, kRows * kSize, 1), b = Draw(g, kRows, k % 3 == 0 ? 0 : 1);
+    const Vector inside = Draw(g, kSize, 1);
+    for (std::size_t j = 0; j < kSize; ++j) {
+      A[kSize + j] = 2 * A[j];
+      if (k % 2 == 0) A[2 * kSize + j] = A[j] + A[3 * kSize + j];
+    }
+    for (std::size_t i = 0; i < kRows; ++i) {
+      b[i] = std::fabs(b[i]);
+      for (std::size_t j = 0; j < kSize; ++j) b[i] += A[kSize * i + j] * inside[j];
+    }
+    const auto nearest = [&](const Vector& x) {
+      Vector point(kSize);
+      for (std::size_t i = 0; i < kSize; ++i) {
+        std::vector<Tensor> inputs;
+        for (const Input& in : f.inputs) {
+          Vector unit(kSize);
+          unit[i] = 1;
+          inputs.push_back({in.type, in.name == "x"   ? x
+                                     : in.name == "c" ? unit
+                                     : in.name == "A" ? A
+                                     : in.name == "b" ? b
+                                                      : Vector{0}});
+        }
+        point[i] = Interpret(f, inputs)[0].data[0];
+      }
+      return point;
+    };
+    const Vector x = Draw(g, kSize, 5), p = nearest(x), q = nearest(Draw(g, kSize, 5));
+    for (std::size_t i = 0; i < kRows; ++i) {
+      double side = -b[i];
+      for (std::size_t j = 0; j < kSize; ++j) side += A[kSize * i + j] * p[j];
+      EXPECT_LE(side, 1e-11) << k;
+    }
+    EXPECT_LE(Inner(x, p, q), 1e-9) << k;
+    EXPECT_LE(Inner(x, p, inside), 1e-9) << k;
+  }
+}
+
 // Each factor is projected onto with its entries of the last axis, in every row.
 TEST(Sets, ProductsCutTheLastAxis) {
   std::mt19937_64 g(5);
@@ -162,6 +218,35 @@ TEST(Sets, ProductsCutTheLastAxis) {
       for (std::size_t i = 0; i < 2; ++i) EXPECT_NEAR(p[6 * row + 4 + i], last[i], 1e-15);
     }
   }
+}
+
+TEST(Sets, BoxesAndSeparableObjectives) {
+  const std::string head = "context c : real[3] ~ uniform(1, 2)\nvariable y : real[3] in box(-1, c)\n";
+  const auto is = [&](const std::string& rest) {
+    const Program p = BuildText(head + rest);
+    return ProblemClass(p) + (IsSeparable(p) ? ", separable" : "");
+  };
+  EXPECT_EQ(is("minimize dot(c, y)\n"), "linear program over a box, separable");
+  EXPECT_EQ(is("minimize sumsq(y - c)\nsubject to\n  low: y >= 0\n"), "quadratic program over a box, separable");
+  EXPECT_EQ(is("minimize sumsq(y - c) + y[0] * y[1]\n"), "quadratic program over a box");
+  EXPECT_EQ(is("minimize sum(exp(y)) + sum(c .* y)\n"), "convex problem over a box, separable");
+  EXPECT_EQ(is("minimize logsumexp(y)\n"), "convex problem over a box");
+  EXPECT_EQ(is("minimize sum(y)\nsubject to\n  total: sum(y) >= 1\n"), "linear program, separable");
+  EXPECT_EQ(is("minimize sum(sin(y))\n"), "problem over a box, separable");
+  EXPECT_EQ(is("minimize sum(i in 2: sin(y[i]) * y[i + 1])\n"), "problem over a box");
+}
+
+// Sets of rows act on the last axes, over every leading one.
+TEST(Sets, RowSetsOverLeadingAxes) {
+  const Program p = BuildText(
+      "context x : real[2, 3] ~ normal(0, 1)\nvariable y : real[2, 3] in affine([[1, 1, 1], [1, 0, -1]], [1, 0])\n"
+      "variable z : real[2, 3] in polyhedron([[1, 1, 1]], 2)\nvariable b : real[2, 2, 2] in birkhoff\n"
+      "minimize sum((y - x) .^ 2) + sum((z - x) .^ 2) + sumsq(b)\n");
+  std::int64_t equal = 0, negative = 0;
+  for (const ConeRows& rows : p.cones) (rows.cone == Cone::kZero ? equal : negative) += rows.count;
+  EXPECT_EQ(equal, 4 + 8);
+  EXPECT_EQ(negative, 2 + 8);
+  EXPECT_TRUE(p.rows_whole);
 }
 
 // Products of polyhedra are rows; of convex sets, something for the projection in the dual; a discrete factor makes the

@@ -141,6 +141,18 @@ TEST(Gap, NothingIsClaimedWithoutConvexity) {
   }
 }
 
+TEST(Gap, LevelsOfCertificates) {
+  const Problem p = MakeProblem(kFamilies[0].text);
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{7});
+  const Values all = With(Sample(p, 5, Split::kTest, g), {{"y", at::zeros({5, 5}, at::TensorOptions(at::kDouble))}});
+  const Certificate full = Certify(p, all, 5), some = Certify(p, all, 5, CertificateLevel::kViolations);
+  EXPECT_TRUE(full.objective && full.residual && full.gap && full.violations.count("rows"));
+  EXPECT_TRUE(some.objective && !some.residual && !some.gap && some.violations.count("rows"));
+  EXPECT_EQ((*full.objective - *some.objective).abs().max().item<double>(), 0);
+  const Certificate none = Certify(p, all, 5, CertificateLevel::kNone);
+  EXPECT_TRUE(!none.objective && !none.residual && !none.gap && none.violations.empty());
+}
+
 // Unbounded below in some instances: what bounds there are is infinite for these.
 TEST(Gap, WithoutABoundItIsInfinite) {
   const Problem p = MakeProblem(
