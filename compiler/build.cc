@@ -181,6 +181,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   BuildStages(parts);
   BuildSettings(parts);
   BuildLosses(parts);
+  BuildRead(parts);
   ReportLeftOut(problem, program, diagnostics);
   return program;
 }

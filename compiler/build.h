@@ -179,6 +179,8 @@ struct Program {
   bool maximize = false;
   std::optional<Function> data_function;    // tables and draws → every data value
   std::optional<Function> start_function;   // data and draws → every parameter's start
+  std::optional<Function> weights_function; // tables → every weight of a network that is read from a file
+  std::vector<std::string> read;            // parameters and networks from files: fixed unless a loss names them
   std::optional<Function> sample_function;  // data, rows and draws → every context and hidden value
   std::optional<Function> objective;        // → "objective", the quantity that is minimized
   std::optional<Function> equations;        // of `find`: → "sides", left less right, flat

@@ -134,12 +134,20 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
       std::all_of(call.args.begin(), call.args.end(), [](const lang::Argument& a) { return a.keyword.has_value(); });
   if (keywords && (it != problem.names.end() || name == "objective" || name == "violation")) {
     if (call.args.size() == 1 && call.args[0].keyword->text == "step") return Traced(name, *call.args[0].value);
-    World world{worlds.back().replaced, {}};
+    World world{worlds.back().replaced, {}, worlds.back().networks};
     for (const lang::Argument& a : call.args) {
       if (a.keyword->text == "step") Unsupported(e.span, "`step =` beside other replacements");
       const auto target = problem.names.find(a.keyword->text);
       if (target == problem.names.end())
         Refuse(lang::Code::kUnknownName, a.keyword->span, fmt::format("`{}` is not declared", a.keyword->text));
+      if (std::holds_alternative<lang::NetworkDecl>(target->second->node)) {
+        const auto* other = std::get_if<lang::Name>(&a.value->node);
+        const lang::NetworkDecl* network = other ? FindNetwork(other->name.text) : nullptr;
+        if (!network) Refuse(lang::Code::kTypeMismatch, a.value->span, "only another network replaces a network");
+        const auto given = world.networks.find(network->name.text);  // under the replacements around
+        world.networks[a.keyword->text] = given == world.networks.end() ? network : given->second;
+        continue;
+      }
       Term t = Eval(*a.value);
       const auto* v = std::get_if<lang::ValueDecl>(&target->second->node);
       if (!v) Unsupported(a.keyword->span, "a replaced name that is no value");

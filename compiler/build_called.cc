@@ -101,7 +101,7 @@ class Newton {
 
   // The objective at `w` real[n]: under every loop of w.
   Term Objective(const Term& w) {
-    Scope::World world{s_.worlds.back().replaced, {}};
+    Scope::World world{s_.worlds.back().replaced, {}, s_.worlds.back().networks};
     for (const auto& [name, term] : Cut(w)) world.replaced[name] = term;
     s_.worlds.push_back(std::move(world));
     const Term f = s_.Objective({});

@@ -64,8 +64,17 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
   if (word->name == "normal") return Add(arg(0, 0), Mul(arg(1, 1), base(Base::kNormal)));
   if (word->name == "lognormal") return Unary(Op::kExp, Add(arg(0, 0), Mul(arg(1, 1), base(Base::kNormal))));
   if (word->name == "exponential") return Div(base(Base::kExponential), arg(0, 1));
-  if (word->name == "bernoulli")
-    return Real(Binary(Op::kLt, base(Base::kUniform), arg(0, 0.5), distribution.span, "<"));
+  const auto log_of = [&](const Term& p) {
+    return Unary(Op::kLog, Binary(Op::kMax, p, Number(1e-300), distribution.span, "max"));
+  };
+  if (word->name == "bernoulli") {
+    const Term p = arg(0, 0.5), x = Real(Binary(Op::kLt, base(Base::kUniform), p, distribution.span, "<"));
+    if (log_probabilities) {
+      const Term no = Sub(Number(1), x);
+      log_probabilities->push_back(Add(Mul(x, log_of(p)), Mul(no, log_of(Sub(Number(1), p)))));
+    }
+    return x;
+  }
   if (word->name == "gamma")
     return Div(base(Base::kGamma, count ? Constant(*(*word->args)[0].value, "the shape of a gamma draw") : 1),
                arg(1, 1));
@@ -76,18 +85,33 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
   }
   if (word->name == "categorical") {  // the number of partial sums that a uniform draw has passed
     const Term p = arg(0, 1);
-    if (Own(p).size() != 1) Unsupported(distribution.span, "`categorical` of probabilities that are no vector");
-    const std::int64_t n = Own(p)[0], rank = static_cast<std::int64_t>(shape.size());
+    const Shape of = Own(p);  // one vector for all entries, or one for each
+    const bool each = of.size() == shape.size() + 1 && std::equal(shape.begin(), shape.end(), of.begin());
+    if (of.size() != 1 && !each)
+      Refuse(lang::Code::kShapeMismatch, distribution.span,
+             fmt::format("probabilities `[{}]` of categories for entries `[{}]`", fmt::join(of, ", "),
+                         fmt::join(shape, ", ")),
+             "one vector of them, or one for each entry");
+    const std::int64_t n = of.back(), rank = static_cast<std::int64_t>(shape.size());
     const Term sums{b.Along(Op::kCumSum, p.value), p.axes, false, -1, 0};
     Shape own = shape;
     own.push_back(n);
     std::vector<std::int64_t> along, across(shape.size(), -1);
     for (std::int64_t d = 0; d < rank; ++d) along.push_back(d);
     along.push_back(-1), across.push_back(0);
-    const Term u = Spread(base(Base::kUniform), along, own), bar = Spread(sums, across, own);
-    const Term total = ReduceOwn(Op::kReduceSum, p, {0});
-    const Term passed = Real(Binary(Op::kLe, bar, Mul(u, total), distribution.span, "<="));
+    const auto spread = [&](const Term& t) { return of.size() == 1 ? Spread(t, across, own) : t; };
+    const Term u = Spread(base(Base::kUniform), along, own), bar = spread(sums);
+    const Term total = ReduceOwn(Op::kReduceSum, p, {static_cast<std::int64_t>(of.size()) - 1});
+    const Term whole = of.size() == 1 ? total : Spread(total, along, own);
+    const Term passed = Real(Binary(Op::kLe, bar, Mul(u, whole), distribution.span, "<="));
     const Term count = ReduceOwn(Op::kReduceSum, passed, {rank});
+    if (log_probabilities) {
+      const Term places = Real(Of(b.Iota(n, 0)));
+      const Term last = Binary(Op::kMin, count, Number(static_cast<double>(n - 1)), distribution.span, "min");
+      const Term hit = Real(Binary(Op::kEq, Spread(last, along, own), Spread(places, across, own), distribution.span, "=="));
+      const Term logs = of.size() == 1 ? Sub(log_of(p), log_of(total)) : Sub(log_of(p), log_of(whole));
+      log_probabilities->push_back(Mul(hit, spread(logs)));
+    }
     return Unary(Op::kToInt, Binary(Op::kMin, count, Number(static_cast<double>(n - 1)), distribution.span, "min"));
   }
   if (word->name == "init") {  // a network's usual start, over the last axis

@@ -351,8 +351,6 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
   }
   const bool computed = v.origin == lang::ValueDecl::Origin::kComputed;
   if (v.kind == lang::ValueKind::kConst && !computed) Unsupported(at, "a const that is drawn or read");
-  if (v.kind == lang::ValueKind::kParameter && v.origin == lang::ValueDecl::Origin::kRead)
-    Unsupported(at, "a parameter from a file");
   switch (v.origin) {
     case lang::ValueDecl::Origin::kNone: break;
     case lang::ValueDecl::Origin::kComputed: {

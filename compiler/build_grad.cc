@@ -25,7 +25,7 @@ Term Scope::Grad(const lang::Call& call, const lang::Expr& e) {
     if (frames[i].opaque) break;
   }
   const Term saved = local ? *local : Term{};
-  World world{worlds.back().replaced, {}};
+  World world{worlds.back().replaced, {}, worlds.back().networks};
   if (local) *local = leaf;
   else world.replaced[x] = leaf;
   worlds.push_back(std::move(world));

@@ -194,8 +194,14 @@ const lang::NetworkDecl* Scope::FindNetwork(const std::string& name) const {
   return it == problem.names.end() ? nullptr : std::get_if<lang::NetworkDecl>(&it->second->node);
 }
 
+void Scope::RefuseBodiless(const lang::NetworkDecl& network) {
+  Refuse(lang::Code::kMissingPart, network.name.span,
+         fmt::format("the file gives the weights of `{}`, and nothing its layers", network.name.text),
+         "write them before `from`: `= mlp(hidden = [64]) from \"file.safetensors\"`");
+}
+
 std::vector<NetworkWeights::Array> Scope::WeightArrays(const lang::NetworkDecl& network) {
-  if (!network.body) Unsupported(network.name.span, "a network from a file");
+  if (!network.body) RefuseBodiless(network);
   Builder scratch("weights");
   Scope s(scratch, problem, tables, program, {}, diagnostics);
   std::vector<Term> args;
@@ -221,10 +227,12 @@ std::vector<double> Scope::WeightBounds(const lang::NetworkDecl& network) {
 
 // ---- calls
 
-Term Scope::CallNetwork(const lang::NetworkDecl& network, const lang::Call& call,
+Term Scope::CallNetwork(const lang::NetworkDecl& named, const lang::Call& call,
                         const std::vector<lang::IndexItem>& member, const lang::Expr& e) {
+  const auto replaced = worlds.back().networks.find(named.name.text);
+  const lang::NetworkDecl& network = replaced == worlds.back().networks.end() ? named : *replaced->second;
   const std::string& name = network.name.text;
-  if (!network.body || (network.source && call.weights.empty())) Unsupported(e.span, "a network from a file");
+  if (!network.body) RefuseBodiless(network);
   if (call.args.size() != network.params.size())
     Refuse(lang::Code::kArgumentCount, e.span,
            fmt::format("`{}` takes {} arguments, {} are given", name, network.params.size(), call.args.size()));

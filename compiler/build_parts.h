@@ -64,6 +64,7 @@ void BuildSettings(Parts& parts);  // build_stages.cc: train
 void BuildLagrangian(Parts& parts);  // build_constraint.cc: the constraints that no projection keeps
 void BuildRows(Parts& parts);  // build_constraint.cc: all constraints and sets as rows
 void BuildLosses(Parts& parts);    // build_result.cc: losses, reports
+void BuildRead(Parts& parts);      // build_read.cc: what is learned, or not, and starts from files
 
 }  // namespace amo::compiler
 

@@ -119,7 +119,7 @@ Term Scope::Residual(lang::Span at) {
     for (std::size_t k = 0; k < y.size(); ++k) {
       Term leaf = y[k];
       leaf.value = b.Placeholder(b.type(y[k].value));
-      World world{worlds.back().replaced, {}};
+      World world{worlds.back().replaced, {}, worlds.back().networks};
       world.replaced[program.variables[k].name] = leaf;
       worlds.push_back(std::move(world));
       const Value f = Objective(at).value;
@@ -222,19 +222,23 @@ void BuildLosses(Parts& parts) {
   for (std::size_t k = 0; k < problem.losses.size(); ++k) {
     const lang::LossDecl& loss = *problem.losses[k];
     if (!loss.value) continue;
+    bool scored = false;
     auto f = parts.Make(fmt::format("loss/{}", k), kSeen, [&](Scope& s) {
-      s.results = true;
+      std::vector<Term> logs;
+      s.results = true, s.log_probabilities = &logs;
       const Term value = s.Real(s.Eval(*loss.value));
       if (!s.Own(value).empty())
         s.Refuse(lang::Code::kNotScalar, loss.value->span, "a loss is a single number", "sum it up, or take its mean");
-      s.b.Output("loss", value.value);
+      const Term with_scores = s.WithScores(value);
+      scored = !(with_scores.value == value.value);
+      s.b.Output("loss", with_scores.value);
       return true;
     });
     if (!f) continue;
     Loss out{{}, std::move(*f), false, loss.value->span};
     for (const lang::Ident& owner : loss.owners) out.owners.push_back(owner.text);
     const auto* name = std::get_if<lang::Name>(&loss.value->node);
-    out.objective = name && name->name.text == "objective";
+    out.objective = name && name->name.text == "objective" && !scored;
     if (loss.estimator && !ReadEstimator(parts, *loss.estimator, out)) continue;
     program.losses.push_back(std::move(out));
   }
@@ -248,6 +252,14 @@ void BuildLosses(Parts& parts) {
   if (problem.losses.empty() && program.objective) {
     Loss out{{}, *program.objective, true, problem.objectives[0]->value->span};
     out.value.name = "loss/0";
+    auto scored = parts.Make("loss/0", kSeen, [&](Scope& s) {
+      std::vector<Term> logs;
+      s.log_probabilities = &logs;
+      const Term value = s.Objective(out.span), with_scores = s.WithScores(value);
+      s.b.Output("loss", with_scores.value);
+      return !(with_scores.value == value.value);
+    });
+    if (scored) out.value = std::move(*scored), out.objective = false;
     program.losses.push_back(std::move(out));
   }
   for (const Loss& l : program.losses) if (l.by != Estimator::kEvolution) RefuseUntrainable(parts, l);

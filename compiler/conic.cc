@@ -102,7 +102,7 @@ class Dual {
   }
 
   Term At(const Term& y) {
-    Scope::World world{s_.worlds.back().replaced, {}};
+    Scope::World world{s_.worlds.back().replaced, {}, s_.worlds.back().networks};
     const std::vector<Term> cut = s_.Cut(y, shapes_);
     for (std::size_t k = 0; k < cut.size(); ++k) world.replaced[parts_.program.variables[k].name] = cut[k];
     s_.worlds.push_back(std::move(world));

@@ -96,7 +96,7 @@ std::vector<Term> Refine::Predicted(const std::vector<Term>& at) {
 }
 
 Term Refine::Objective(const std::vector<Term>& at) {
-  Scope::World world{s.worlds.back().replaced, {}};
+  Scope::World world{s.worlds.back().replaced, {}, s.worlds.back().networks};
   const std::vector<Term> y = stages_.over.empty() ? at : Predicted(at);
   for (std::size_t k = 0; k < y.size(); ++k) world.replaced[parts_.program.variables[k].name] = y[k];
   s.worlds.push_back(std::move(world));
@@ -105,7 +105,7 @@ Term Refine::Objective(const std::vector<Term>& at) {
   return f;
 }
 
-Refine::Slope Refine::Gradient(const std::vector<Term>& at) {
+Refine::Slope Refine::Gradient(const std::vector<Term>& at, bool constant) {
   std::vector<Value> leaves, points;
   std::vector<Term> terms;
   for (const Term& t : at) {
@@ -114,11 +114,14 @@ Refine::Slope Refine::Gradient(const std::vector<Term>& at) {
     terms.push_back(t);
     terms.back().value = leaves.back();
   }
-  const std::vector<Value> d = GradientAt(s.b, Objective(terms).value, leaves, points, leaves.size());
+  // Under loops each copy of the values has the gradient of its own objective.
+  const Term f = Objective(terms);
+  const Value total = f.axes.empty() ? f.value : s.ReduceAll(Op::kReduceSum, s.Of(f.value)).value;
+  const std::vector<Value> d = GradientAt(s.b, total, leaves, points, leaves.size());
   Slope slope{s.Of(d[0]), {}};
   for (std::size_t k = 1; k < d.size(); ++k) {
-    const Term g = s.Of(d[k]);
-    slope.by.push_back(out_.passage == Passage::kFirstOrder ? s.Unary(Op::kStop, g) : g);
+    const Term g{d[k], at[k - 1].axes, false, -1, 0};
+    slope.by.push_back(constant && FirstOrder() ? s.Unary(Op::kStop, g) : g);
   }
   return slope;
 }
@@ -181,7 +184,7 @@ Term Refine::Noise(std::size_t k, int loop) {
 std::vector<Term> Refine::FixedPointMap(const std::vector<Term>& at, const Term& rate, bool descent) {
   const lang::Problem& problem = parts_.problem;
   const auto replaced = [&] {
-    Scope::World world{s.worlds.back().replaced, {}};
+    Scope::World world{s.worlds.back().replaced, {}, s.worlds.back().networks};
     for (std::size_t k = 0; k < at.size(); ++k) world.replaced[moved_[k].name] = at[k];
     return world;
   };

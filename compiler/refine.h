@@ -38,7 +38,9 @@ class Refine {
     Term value;
     std::vector<Term> by;  // each of the moved values
   };
-  Slope Gradient(const std::vector<Term>& at);       // constants for derivatives where the file says `first_order`
+  // Constants for derivatives where the file says `first_order` and `constant` is true.
+  Slope Gradient(const std::vector<Term>& at, bool constant = true);
+  bool FirstOrder() const { return out_.passage == Passage::kFirstOrder; }
   Term Project(std::size_t k, const Term& y);        // onto its set
   std::vector<Term> Project(std::vector<Term> y);
   const lang::Expr* SetOf(std::size_t k) const;      // null where it is free
@@ -101,6 +103,12 @@ void BeginCorrect(Refine&);
 void StepCorrect(Refine&);
 void BeginAnderson(Refine&);          // refine_anderson.cc
 void StepAnderson(Refine&);
+void StepNewton(Refine&);             // refine_newton.cc
+void BeginLbfgs(Refine&);
+void StepLbfgs(Refine&);
+
+// `first` before all but the last of `rows` (refine_anderson.cc).
+Term Shifted(Scope& s, const Term& first, const Term& rows);
 
 }  // namespace amo::compiler
 

@@ -42,7 +42,8 @@ Term At(Scope& s, const Term& v, std::vector<std::int64_t> starts) {
   return s.Of(s.b.Reshape(s.b.Slice(v.value, starts, Shape(starts.size(), 1)), {}));
 }
 
-// `first` before all but the last of `rows`.
+}  // namespace
+
 Term Shifted(Scope& s, const Term& first, const Term& rows) {
   Shape one = s.Own(first), rest = s.Own(rows);
   one.insert(one.begin(), 1);
@@ -51,8 +52,6 @@ Term Shifted(Scope& s, const Term& first, const Term& rows) {
   const std::vector<std::int64_t> starts(rest.size(), 0);
   return s.Of(s.b.Concat({s.b.Reshape(first.value, one), s.b.Slice(rows.value, starts, rest)}, 0));
 }
-
-}  // namespace
 
 void BeginAnderson(Refine& r) {
   for (const Named& v : r.moved()) {

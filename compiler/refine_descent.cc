@@ -3,6 +3,8 @@
 // onto their sets.
 #include "compiler/refine.h"
 
+#include <utility>
+
 namespace amo::compiler {
 namespace {
 
@@ -43,6 +45,17 @@ std::vector<Term> GradientNow(Refine& r) {
 void BeginZeros(Refine& r, const char* name) {
   for (const Named& v : r.moved())
     r.Begin(name + ("/" + v.name), r.s.Of(r.s.b.Filled(0, v.type.shape)));
+}
+
+// The two numbers of `betas`, what LibTorch takes where there are none.
+std::pair<Term, Term> BetasOf(Refine& r) {
+  Scope& s = r.s;
+  const auto written = r.Setting("betas");
+  if (!written) return {s.Number(0.9), s.Number(0.999)};
+  if (s.Own(*written) != Shape{2})
+    s.Refuse(lang::Code::kShapeMismatch, r.span(), "`betas` are two numbers", "as in `adam(betas = [0.9, 0.99])`");
+  const auto entry = [&](std::int64_t k) { return s.Of(s.b.Reshape(s.b.Slice(written->value, {k}, {1}), {})); };
+  return {entry(0), entry(1)};
 }
 
 }  // namespace
@@ -120,16 +133,18 @@ void BeginAdam(Refine& r) {
 // Kingma, Ba 2015. The corrections 1 - beta^t are states, so that a step is the same formula at any t.
 void StepAdam(Refine& r) {
   Scope& s = r.s;
-  constexpr double kBeta1 = 0.9, kBeta2 = 0.999, kEpsilon = 1e-8;
+  constexpr double kEpsilon = 1e-8;
+  const auto [beta1, beta2] = BetasOf(r);
+  const Term rest1 = s.Sub(s.Number(1), beta1), rest2 = s.Sub(s.Number(1), beta2);
   std::vector<Term> g = GradientNow(r);
-  const Term first = s.Mul(s.Number(kBeta1), r.State("first")), second = s.Mul(s.Number(kBeta2), r.State("second"));
+  const Term first = s.Mul(beta1, r.State("first")), second = s.Mul(beta2, r.State("second"));
   r.Next("first", first);
   r.Next("second", second);
   for (std::size_t k = 0; k < g.size(); ++k) {
     const std::string& name = r.moved()[k].name;
-    const Term m = s.Add(s.Mul(s.Number(kBeta1), r.State("mean/" + name)), s.Mul(s.Number(1 - kBeta1), g[k]));
+    const Term m = s.Add(s.Mul(beta1, r.State("mean/" + name)), s.Mul(rest1, g[k]));
     const Term v =
-        s.Add(s.Mul(s.Number(kBeta2), r.State("square/" + name)), s.Mul(s.Number(1 - kBeta2), s.Mul(g[k], g[k])));
+        s.Add(s.Mul(beta2, r.State("square/" + name)), s.Mul(rest2, s.Mul(g[k], g[k])));
     r.Next("mean/" + name, m);
     r.Next("square/" + name, v);
     // The root of a zero has no slope; a number far below the rounding of the root keeps derivatives finite.

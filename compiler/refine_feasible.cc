@@ -69,7 +69,7 @@ class Feasibility {
 
  private:
   Scope::Demands At(const Term& y) {
-    Scope::World world{s_.worlds.back().replaced, {}};
+    Scope::World world{s_.worlds.back().replaced, {}, s_.worlds.back().networks};
     const std::vector<Term> parts = s_.Cut(y, shapes_);
     for (std::size_t k = 0; k < parts.size(); ++k) world.replaced[r_.moved()[k].name] = parts[k];
     s_.worlds.push_back(std::move(world));

@@ -26,7 +26,7 @@ struct Known {
 const std::vector<Known> kRefinements = {
     {"gradient", {"steps", "rate", "clip", "tol"}, BeginNothing, StepGradient},
     {"momentum", {"steps", "rate", "decay", "clip", "tol"}, BeginMomentum, StepMomentum, true},
-    {"adam", {"steps", "rate", "clip", "tol"}, BeginAdam, StepAdam},
+    {"adam", {"steps", "rate", "betas", "clip", "tol"}, BeginAdam, StepAdam},
     {"proximal_gradient", {"steps", "rate", "accelerate", "tol"}, BeginProximal, StepProximal, true},
     {"cem", {"steps", "samples", "elites", "sigma", "temperature", "tol"}, BeginCem, StepCem, true},
     {"anderson", {"steps", "memory", "relaxation", "rate", "tol"}, BeginAnderson, StepAnderson, true},
@@ -42,10 +42,13 @@ const std::vector<Known> kRefinements = {
     {"newton", {"steps", "tol"}},
     {"ipopt", {"steps", "tol"}},
 };
-// With a rate these are formulas: gradient descent, whose steps are projected or follow the manifold.
+// With a rate, or derivatives that pass through steps, these are formulas: gradient descent, whose steps are projected
+// or follow the manifold; Newton's method and L-BFGS, at step lengths that are chosen among halved ones.
 const Known kAtRate[] = {
     {"projected_gradient", {"steps", "rate", "clip", "tol"}, BeginNothing, StepGradient, true},
     {"riemannian_gradient", {"steps", "rate", "clip", "tol"}, BeginNothing, StepRiemannian, true},
+    {"newton", {"steps", "rate", "damping", "halvings", "tol"}, BeginNothing, StepNewton, true},
+    {"lbfgs", {"steps", "rate", "memory", "halvings", "tol"}, BeginLbfgs, StepLbfgs, true},
 };
 
 struct PassageRow {
@@ -57,6 +60,12 @@ constexpr PassageRow kPassages[] = {
     {"first_order", Passage::kFirstOrder}, {"implicit", Passage::kImplicit},
     {"straight_through", Passage::kStraightThrough}, {"none", Passage::kNone},
 };
+
+bool PassesSteps(const lang::Expr& e) {
+  const auto* call = std::get_if<lang::Call>(&e.node);
+  const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &e.node);
+  return word && (word->name.text == "unroll" || word->name.text == "truncated" || word->name.text == "first_order");
+}
 
 void ReadPassage(Scope& s, const lang::Expr& e, Refinement& r) {
   const auto* call = std::get_if<lang::Call>(&e.node);
@@ -123,13 +132,13 @@ Refinement ReadRefinement(Parts& parts, const lang::Stages& stages, const lang::
   static const std::vector<lang::Argument> kNone;
   const std::vector<lang::Argument>& args = call ? call->args : kNone;
   const bool rated = std::any_of(args.begin(), args.end(), [](const lang::Argument& a) {
-    return a.keyword && a.keyword->text == "rate";
+    return a.keyword && (a.keyword->text == "rate" || (a.keyword->text == "gradient" && PassesSteps(*a.value)));
   });
   const Known* known = nullptr;
   for (const Known& k : kRefinements) if (name == k.name) known = &k;
   for (const Known& k : kAtRate) if (rated && name == k.name) known = &k;
   if (!known) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
-  RefuseUnfit(s, name, e.span);
+  if (!known->step) RefuseUnfit(s, name, e.span);
   Refinement r;
   r.name = name;
   r.span = e.span;

@@ -100,6 +100,7 @@ class Scope {
   Term NetworkFrom(NetworkWeights& weights, const lang::Expr* builder, const std::vector<Term>& args,
                    const Shape& result, lang::Span at);
   Term WeightOf(NetworkWeights& weights, const Shape& shape, double bound, lang::Span at);  // the next array
+  [[noreturn]] void RefuseBodiless(const lang::NetworkDecl& network);
   std::vector<NetworkWeights::Array> WeightArrays(const lang::NetworkDecl& network);
   std::int64_t WeightCount(const lang::NetworkDecl& network);         // weights(NETWORK)
   std::vector<double> WeightBounds(const lang::NetworkDecl& network);  // of each entry: init(NETWORK)
@@ -139,6 +140,10 @@ class Scope {
   Term Residual(lang::Span at);
   Term Traced(const std::string& name, const lang::Expr& step);      // NAME(step = t)
   Term Expect(const lang::Expr& e);
+  // The logarithms of the probabilities of discrete draws, which have no derivative of their own; where they are asked
+  // for, as a loss does.
+  std::vector<Term>* log_probabilities = nullptr;
+  Term WithScores(const Term& loss);  // build_score.cc
   bool results = false;    // a run's results may be used: in losses, and inside `expect`
   bool in_report = false;  // `expect` and other reports may be used
   bool at_start = false;   // of a state: NAME(step = 0) is NAME at the prediction
@@ -208,6 +213,7 @@ class Scope {
   // Values of globals under the replacements of the innermost NAME(k = E).
   struct World {
     std::map<std::string, Term> replaced, memo;
+    std::map<std::string, const lang::NetworkDecl*> networks = {};  // what a network's name stands for
   };
   std::vector<World> worlds;
 

@@ -63,8 +63,14 @@ constexpr Parameter kMomentum[] = {AMO_COMMON,
                                    {"clip", A::kNumber, D::kPositive}};
 constexpr Parameter kAdam[] = {
     AMO_COMMON, {"rate", A::kNumber, D::kPositive}, {"clip", A::kNumber, D::kPositive}, {"betas", A::kSizes}};
-constexpr Parameter kMemory[] = {AMO_COMMON, {"memory", A::kWhole, D::kAtLeastOne}};
-constexpr Parameter kNewton[] = {AMO_COMMON, {"damping", A::kNumber, D::kNotNegative}};
+constexpr Parameter kMemory[] = {AMO_COMMON,
+                                 {"memory", A::kWhole, D::kAtLeastOne},
+                                 {"rate", A::kNumber, D::kPositive},
+                                 {"halvings", A::kWhole, D::kNotNegative}};
+constexpr Parameter kNewton[] = {AMO_COMMON,
+                                 {"damping", A::kNumber, D::kNotNegative},
+                                 {"rate", A::kNumber, D::kPositive},
+                                 {"halvings", A::kWhole, D::kNotNegative}};
 constexpr Parameter kProximal[] = {AMO_COMMON, {"rate", A::kNumber, D::kPositive}, {"accelerate", A::kBool}};
 constexpr Parameter kAdmm[] = {AMO_COMMON, {"rho", A::kNumber, D::kPositive}, {"relaxation", A::kNumber, D::kPositive}};
 constexpr Parameter kAnderson[] = {

@@ -101,6 +101,7 @@ at::Tensor Smoothed(const Problem& p, const Task& t, Values values, const Values
 std::vector<Task> TasksOf(const compiler::Program& program, const Values& learned, const TrainSettings& settings) {
   std::set<std::string> named;
   for (const compiler::Loss& l : program.losses) named.insert(l.owners.begin(), l.owners.end());
+  named.insert(program.read.begin(), program.read.end());  // fixed where no loss names it
   std::vector<Task> tasks;
   for (const compiler::Loss& l : program.losses) {
     Task t{&l, {}, {}, false, settings.clip, settings.decay};

@@ -102,6 +102,16 @@ std::vector<std::int64_t> WithBatch(std::int64_t n, const compiler::Shape& shape
   return sizes;
 }
 
+// Of "table/SOURCE/FIELD": a source is a path and may hold slashes, a field is a name. Null: it is not there.
+const at::Tensor* FindField(const Problem& p, const std::string& input) {
+  const std::string::size_type from = input.find('/'), to = input.rfind('/');
+  if (from == input.npos || to <= from) return nullptr;
+  const auto table = p.tables.find(input.substr(from + 1, to - from - 1));
+  if (table == p.tables.end()) return nullptr;
+  const auto field = table->second.fields.find(input.substr(to + 1));
+  return field == table->second.fields.end() ? nullptr : &field->second;
+}
+
 void AddKernels(Problem& p) {
   const auto precision = p.dtype == at::kDouble ? compiler::Precision::kF64 : compiler::Precision::kF32;
   p.kernel = ObjectiveKernel(p.program, p.program.objective, p.dtype);
@@ -228,14 +238,9 @@ Result<Problem> OpenProblem(compiler::Program program, std::map<std::string, Tab
       inputs.push_back(DrawOf(*d, in.type.shape, dtype, g));
       continue;
     }
-    const std::string::size_type from = in.name.find('/'), to = in.name.rfind('/');
-    if (from == in.name.npos) return Error{fmt::format("data `{}` has no value", in.name)};
-    const std::string source = in.name.substr(from + 1, to - from - 1), field = in.name.substr(to + 1);
-    const auto table = p.tables.find(source);
-    if (table == p.tables.end() || !table->second.fields.count(field)) {
-      return Error{fmt::format("`{}` has no array `{}`", source, field)};
-    }
-    inputs.push_back(table->second.fields.at(field).to(in.type.elem == compiler::Elem::kInt ? at::kLong : dtype));
+    const at::Tensor* field = FindField(p, in.name);
+    if (!field) return Error{fmt::format("data: there is no array `{}`", in.name)};
+    inputs.push_back(field->to(in.type.elem == compiler::Elem::kInt ? at::kLong : dtype));
   }
   p.shared = Named(f, TorchExecute(f, inputs));
   for (auto& [name, value] : p.shared) {
@@ -354,13 +359,19 @@ Values InitialLearned(const Problem& p, at::Generator& g) {
         at::empty(weight.type.shape, at::TensorOptions(p.dtype))
             .uniform_(weight.start - weight.bound, weight.start + weight.bound, g);
   }
-  if (p.program.start_function) {
-    Values draws;
-    for (const compiler::Input& in : p.program.start_function->inputs) {
-      if (const compiler::Draw* d = FindDraw(p.program, in.name))
-        draws[in.name] = DrawOf(*d, in.type.shape, p.dtype, g);
+  for (const auto* function : {&p.program.start_function, &p.program.weights_function}) {
+    if (!*function) continue;
+    Values values;
+    for (const compiler::Input& in : (*function)->inputs) {
+      if (const compiler::Draw* d = FindDraw(p.program, in.name)) {
+        values[in.name] = DrawOf(*d, in.type.shape, p.dtype, g);
+      } else if (in.name.starts_with("table/")) {
+        const at::Tensor* field = FindField(p, in.name);
+        AMO_CHECK(field != nullptr, "(%s)", in.name.c_str());
+        values[in.name] = field->to(in.type.elem == compiler::Elem::kInt ? at::kLong : p.dtype);
+      }
     }
-    for (auto& [name, value] : Evaluate(p, *p.program.start_function, draws)) learned[name] = value.clone();
+    for (auto& [name, value] : Evaluate(p, **function, values)) learned[name] = value.clone();
   }
   learned["trained"] = at::zeros({}, at::TensorOptions(p.dtype));
   return learned;

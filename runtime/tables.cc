@@ -232,6 +232,15 @@ std::vector<Source> SourcesOf(const lang::Problem& problem) {
     }
     for (const lang::Ident& name : value->names) ask(*known, name.text);
   }
+  for (const auto& [name, decl] : problem.names) {
+    const auto* network = std::get_if<lang::NetworkDecl>(&decl->node);
+    const auto* text = network && network->source ? std::get_if<lang::String>(&network->source->node) : nullptr;
+    if (!text || decl->broken) continue;
+    auto known = std::find_if(sources.begin(), sources.end(), [&](const Source& s) { return s.name == text->value; });
+    if (known == sources.end())
+      known = sources.insert(sources.end(), Source{text->value, false, network->source->span, {}});
+    ask(*known, name);
+  }
   return sources;
 }
 
@@ -313,7 +322,8 @@ Result<Done> CheckRows(const compiler::Program& program, TableMap& tables) {
 
 Result<Done> CheckDeclared(const compiler::Program& program, const TableMap& tables) {
   constexpr std::string_view kWhole = "table/";
-  for (const auto* function : {&program.data_function, &program.start_function, &program.sample_function}) {
+  for (const auto* function : {&program.data_function, &program.start_function, &program.weights_function,
+                               &program.sample_function}) {
     if (!*function) continue;
     for (const compiler::Input& input : (*function)->inputs) {
       if (input.name.starts_with(kWhole)) {  // a source is a path and may hold slashes, a field is a name

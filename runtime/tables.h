@@ -27,7 +27,7 @@ struct Source {
 };
 
 // Every source of the chosen problem, each once. A name that is declared in the file (`data t from "t.npz"`,
-// `hidden r from t`) stands for what it reads; simulators and networks' files are none.
+// `hidden r from t`) stands for what it reads; simulators are none.
 std::vector<Source> SourcesOf(const lang::Problem& problem);
 
 // Rows [0, train_rows) are to train on, the next `validation_rows` to validate, the rest to test. A part without rows

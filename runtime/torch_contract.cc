@@ -143,15 +143,6 @@ at::Tensor ExecuteDot(const Function& f, const Node& n, const Operand& a, const 
   return Contract(x, y, out);
 }
 
-at::Tensor SumOfProducts(const at::Tensor& a, const at::Tensor& b, const compiler::DotLabels& labels) {
-  Labelled x{a, labels.a}, y{b, labels.b};
-  x.labels.insert(x.labels.begin(), kBatch);
-  y.labels.insert(y.labels.begin(), kBatch);
-  x = WithoutLonely(std::move(x), y.labels, labels.out);
-  y = WithoutLonely(std::move(y), x.labels, labels.out);
-  return Contract(x, y, labels.out);
-}
-
 at::Tensor ExecuteGather(const Node& n, const Operand& x, const Operand& index, const Place& place) {
   const std::int64_t axis = n.attr[0] + x.lead(), depth = x.tensor.size(axis);
   const Axes sizes = Sizes(x.varies || index.varies, n.type.shape, place);

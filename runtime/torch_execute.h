@@ -18,9 +18,6 @@ namespace amo::runtime {
 // ignores the batch.
 std::vector<at::Tensor> TorchExecute(const compiler::Function& function, const std::vector<at::Tensor>& inputs);
 
-// The contraction of [B, ...] with [B, ...] by a dot's labels, added up over the batch as well: one matrix product.
-at::Tensor SumOfProducts(const at::Tensor& a, const at::Tensor& b, const compiler::DotLabels& labels);
-
 }  // namespace amo::runtime
 
 #endif  // AMO_RUNTIME_TORCH_EXECUTE_H_

@@ -388,8 +388,6 @@ TEST(Build, FormsThatAreNotBuiltAreRefused) {
            "model linear then gradient(steps = 3)\n",
        "`q` reads the state `h`, which this model does not carry"},
       {"const c ~ normal(0, 1)\n" + x + "variable y : real\nminimize (y - x * c)^2\n", "a const that is drawn or read"},
-      {"parameter w : real[3] from \"w.npy\"\n" + x + "variable y : real\nminimize (y - x * sum(w))^2\n",
-       "a parameter from a file"},
       {x + "variable y : real\nminimize (y - x)^2\nmodel linear then iterate(steps = 2)\n",
        "`iterate` without an `update`"},
       {x + "variable y : real\nminimize (y - x)^2\nsolve zeros then iterate(tol = 1e-6)\n",

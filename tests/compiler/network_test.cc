@@ -275,6 +275,29 @@ TEST(Network, SoftplusIcnnIsConvexByTheRules) {
 }
 
 // Every builder: it builds, its weights can be given as one vector, under loops too, and `weights` counts them.
+// NAME(f = g): the name as it is with another network in its place, also inside functions and below other replacements.
+TEST(Network, ANetworkIsReplaced) {
+  const std::string head =
+      "amo 1\nproblem p\nnetwork f(y : real[3]) -> real[2] = mlp(hidden = [4])\n"
+      "network g(y : real[3]) -> real[2] = mlp(hidden = [4])\nvariable y : real[3]\n"
+      "function twice(z : real[3]) -> real = sum(f(z)) + sum(f(2 * z))\nlet v = twice(y)\nlet w = v + f(y)[0]\n";
+  Built replaced, plain;
+  BuildText(head + "minimize w(f = g) - 3 * w(f = g, y = 2 * y) + 0 * v\nmodel zeros\nloss f, g: objective\n", replaced);
+  std::string by_hand = head;
+  for (std::size_t at; (at = by_hand.find("f(", by_hand.find("function"))) != by_hand.npos;) by_hand.replace(at, 2, "g(");
+  BuildText(by_hand + "minimize w - 3 * w(y = 2 * y) + 0 * f(y)[0]\nmodel zeros\nloss f, g: objective\n", plain);
+  ASSERT_EQ(replaced.errors + plain.errors, "");
+  const Values weights = Weights(plain.program);
+  const auto value = [&](const Built& built) {
+    Values v;
+    for (const Input& in : built.program.objective->inputs)
+      v[in.name] = in.name == "y" ? Tensor{{}, {0.3, -0.7, 1.1}} : weights.at(in.name);
+    return Evaluated(*built.program.objective, v).data[0];
+  };
+  EXPECT_GT(std::fabs(value(plain)), 1e-6);
+  EXPECT_NEAR(value(replaced), value(plain), 1e-12);
+}
+
 TEST(Network, GivenWeightsAreOwnWeightsOneAfterTheOther) {
   const struct {
     const char *builder, *shape, *result;
@@ -346,9 +369,9 @@ TEST(Network, MistakesAreSaidAtTheirPlace) {
        "loss net: objective\n",
        "takes its state, then its input"},
       {"variable y : real[3]\nminimize weights(y) * sum(y)\n", "`y` is no network"},
-      {"network net(h : real[3]) -> real[3] = linear from \"net.safetensors\"\nvariable y : real[3]\n"
+      {"network net(h : real[3]) -> real[3] from \"net.safetensors\"\nvariable y : real[3]\n"
        "minimize sum(net(y))\n",
-       "a network from a file cannot be compiled yet"},
+       "the file gives the weights of `net`, and nothing its layers"},
       {"network net(h : real[3]) -> real[3] = gnn\nvariable y : real[3]\nminimize sum(net(y))\nmodel zeros\n"
        "loss net: objective\n",
        "the builder `gnn` cannot be compiled yet"},

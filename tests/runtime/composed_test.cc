@@ -4,6 +4,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/einsum.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
@@ -74,7 +75,13 @@ TEST(BatchProduct, IsTheContractionOverTheBatch) {
       a.insert(a.end(), c.a.begin(), c.a.end()), b.insert(b.end(), c.b.begin(), c.b.end());
       const at::Tensor x = at::randn(a, g, at::TensorOptions(at::kDouble));
       const at::Tensor y = at::randn(b, g, at::TensorOptions(at::kDouble));
-      const at::Tensor ours = product(x, y), theirs = SumOfProducts(x, y, c.labels);
+      const auto letters = [](const std::vector<std::int64_t>& labels) {
+        std::string text;
+        for (const std::int64_t label : labels) text += static_cast<char>('a' + label);
+        return text;
+      };
+      const std::string sum = "z" + letters(c.labels.a) + ",z" + letters(c.labels.b) + "->" + letters(c.labels.out);
+      const at::Tensor ours = product(x, y), theirs = at::einsum(sum, {x, y});
       ASSERT_EQ(ours.sizes(), theirs.sizes());
       EXPECT_LT((ours - theirs).abs().max().item<double>(), 1e-12 * (1 + static_cast<double>(batch)));
     }

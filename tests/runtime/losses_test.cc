@@ -27,7 +27,8 @@ Got GradientOf(const std::string& text, std::int64_t size) {
   const Values learned = InitialLearned(p, g);
   const std::vector<Task> tasks = TasksOf(p.program, learned, {});
   EXPECT_EQ(tasks.size(), 1U);
-  const Batch batch{Sample(p, size, Split::kTrain, g), size};
+  Batch batch{Sample(p, size, Split::kTrain, g), size};
+  batch.values.merge(DrawRandoms(p, size, g));
   const LossGradients out = GradientsOf(p, {&tasks[0]}, batch, learned, 100, g);
   return {out.gradients[0][0], out.values[0].plain, batch};
 }
@@ -79,6 +80,40 @@ TEST(Losses, ScoreDrawsPredictionsOfADiscreteSet) {
   const at::Tensor x = got.batch.values.at("x"), t = (0.5 - 0.3 * x) / 0.1;
   const at::Tensor density = (-0.5 * t * t).exp() / (0.1 * std::sqrt(2 * M_PI));
   EXPECT_NEAR(got.gradient.item<double>(), (3 * density * x).mean().item<double>(), 0.05);
+}
+
+// The derivative of an expectation over bits and categories, by the score function; the loss's value is its own.
+TEST(Losses, DiscreteDrawsHaveTheirScore) {
+  constexpr std::int64_t kMany = 40000;
+  const Got bits = GradientOf(std::string(kLine) + "random e : real ~ bernoulli(sigmoid(w * x))\nloss (e - 0.3)^2\n", kMany);
+  const at::Tensor x = bits.batch.values.at("x"), p = (0.3 * x).sigmoid();
+  EXPECT_NEAR(bits.gradient.item<double>(), (0.4 * p * (1 - p) * x).mean().item<double>(), 0.01);
+  EXPECT_NEAR(bits.value.item<double>(), (0.49 * p + 0.09 * (1 - p)).mean().item<double>(), 0.01);
+  const double a = std::exp(0.3), b = std::exp(0.5), c = std::exp(-0.2), all = a + b + c;
+  const double expected = (a + 2 * b + 4 * c) / all;
+  const Got kinds = GradientOf("parameter w : real = 0.3\ncontext x : real ~ normal(0, 1)\n"
+                               "random k : int ~ categorical(softmax([w, 0.5, -0.2]))\n"
+                               "loss if k == 0 then 1 else if k == 1 then 2 else 4\n", kMany);
+  EXPECT_NEAR(kinds.value.item<double>(), expected, 0.03);
+  EXPECT_NEAR(kinds.gradient.item<double>(), a / all * (1 - expected), 0.03);
+  const Got rows = GradientOf("parameter w : real = 0.3\ncontext x : real ~ normal(0, 1)\n"
+                              "let p = [[1, 1, 2], [exp(w), exp(0.5), exp(-0.2)]]\n"
+                              "random k : int[2] ~ categorical(p)\n"
+                              "loss k[0] + (if k[1] == 0 then 1 else if k[1] == 1 then 2 else 4)\n", kMany);
+  EXPECT_NEAR(rows.value.item<double>(), 1.25 + expected, 0.05);
+  EXPECT_NEAR(rows.gradient.item<double>(), a / all * (1 - expected), 0.05);
+  const Got mean = GradientOf("parameter w : real = 0.3\ncontext x : real ~ normal(0, 1)\n"
+                              "loss mean(j in 4, e : real ~ bernoulli(sigmoid(w)): (e - 0.3)^2)\n", kMany);
+  const double q = 1 / (1 + std::exp(-0.3));
+  EXPECT_NEAR(mean.gradient.item<double>(), 0.4 * q * (1 - q), 0.01);
+}
+
+// An objective whose draws depend on the answer: a prediction of the mean of a bit.
+TEST(Losses, ScoresOfAnObjective) {
+  const Got got = GradientOf("context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real\nmodel y = w * x\n"
+                             "random e : real ~ bernoulli(sigmoid(y))\nminimize (e - 0.3)^2 + 0 * y\n", 40000);
+  const at::Tensor x = got.batch.values.at("x"), p = (0.3 * x).sigmoid();
+  EXPECT_NEAR(got.gradient.item<double>(), (0.4 * p * (1 - p) * x).mean().item<double>(), 0.01);
 }
 
 // Evolution sees what no derivative does: counts of steps.

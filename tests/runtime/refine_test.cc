@@ -271,6 +271,63 @@ TEST(Refine, PassagesLetThroughWhatTheySay) {
   EXPECT_FALSE(slope(", gradient = truncated(2)").first.defined());  // w stands before the last two steps
 }
 
+// With a rate, Newton's method and L-BFGS are formulas: on a quadratic one Newton step is the minimum, and as many steps
+// as there are entries bring L-BFGS near; their derivatives are those of differences.
+TEST(Refine, NewtonAndLbfgsAsFormulas) {
+  for (const auto& [model, far] : {std::pair{"zeros then newton(steps = 1, rate = 1)", 1e-7},
+                                   std::pair{"zeros then newton(steps = 1, rate = 1, halvings = 0, damping = 0)", 1e-12},
+                                   std::pair{"zeros then lbfgs(steps = 20, rate = 1)", 1e-6},
+                                   std::pair{"zeros then lbfgs(steps = 20, gradient = unroll, memory = 3)", 1e-6}}) {
+    const Drawn r = Draw(Quadratic(model));
+    ASSERT_TRUE(r.problem.program.model.refinements[0].step) << model;
+    const auto [q, c] = PartsOf(r);
+    EXPECT_LT(Far(Answer(r), at::linalg_solve(q, c.unsqueeze(-1)).squeeze(-1)), far) << model;
+  }
+}
+
+TEST(Refine, DerivativesPassNewtonAndLbfgs) {
+  for (const char* steps : {"newton(steps = 3, rate = 0.7, halvings = 0)", "newton(steps = 2, gradient = unroll)",
+                            "lbfgs(steps = 5, rate = 0.8, halvings = 0)", "lbfgs(steps = 4, gradient = unroll, memory = 2)"}) {
+    Drawn r = Draw("context c : real[3] ~ normal(0, 1)\nparameter w : real[3] = 0.3\nvariable y : real[3]\n"
+                   "minimize sum(exp(0.5 .* y)) + 0.1 * sumsq(y) + 0.2 * y[0] * y[1] - dot(w .* c, y)\nloss objective\n"
+                   "model y = [w[0], c[1], 1.0] then " + std::string(steps) + "\n");
+    at::Tensor w = r.values.at("w").detach().clone().requires_grad_(true);
+    r.values["w"] = w;
+    const at::Tensor weights = at::randn({kBatch, 3}, at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{3}),
+                                         at::TensorOptions(at::kDouble));
+    const at::Tensor slope = torch::autograd::grad({(Answer(r) * weights).sum()}, {w})[0];
+    const at::Tensor base = w.detach();
+    for (std::int64_t k = 0; k < 3; ++k) {
+      const double h = 1e-5;
+      const auto at = [&](double by) {
+        at::Tensor moved = base.clone();
+        moved[k] += by;
+        r.values["w"] = moved;
+        return (Answer(r) * weights).sum().item<double>();
+      };
+      const double difference = (at(h) - at(-h)) / (2 * h);
+      EXPECT_NEAR(slope[k].item<double>(), difference, 1e-5 * (1 + std::abs(difference))) << steps << " " << k;
+    }
+  }
+}
+
+// The gradient inside a step, and its Hessian, are constants: the start passes, (I - 0.5 H^-1 H) = 0.5.
+TEST(Refine, FirstOrderNewton) {
+  Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nparameter w : real = 1\nvariable y : real[2]\n"
+                 "minimize 0.5 * sumsq(y - c)\nloss objective\n"
+                 "model y = [w, w] then newton(steps = 2, rate = 0.5, halvings = 0, damping = 0, gradient = first_order)\n");
+  at::Tensor w = r.values.at("w").detach().clone().requires_grad_(true);
+  r.values["w"] = w;
+  EXPECT_LT(Far(torch::autograd::grad({Answer(r).sum()}, {w})[0], at::full({}, 2.0 * kBatch, at::kDouble)), 1e-12);
+}
+
+// Latents are refined by them, too.
+TEST(Refine, LatentsAreSearchedByLbfgs) {
+  const Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nvariable y : real[2]\nminimize sumsq(y - c)\n"
+                       "model y = [z[0] + z[1], z[0] - z[1]] over z : real[2] then lbfgs(steps = 15, rate = 1)\n");
+  EXPECT_LT(Far(Answer(r), r.values.at("c")), 1e-5);
+}
+
 TEST(Refine, ASafeguardKeepsTheObjectiveFromRising) {
   const Drawn r = Draw(Quadratic("zeros then gradient(steps = 50, rate = 5, safeguard = true)"));
   Values at = r.values;

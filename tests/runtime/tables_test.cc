@@ -163,7 +163,8 @@ minimize  sumsq(y - x) + sumsq(g(y))
   std::vector<std::string> names;
   for (const Source& s : sources) names.push_back(s.name + (s.registered ? " registered" : ""));
   std::sort(names.begin(), names.end());
-  const std::vector<std::string> expected{"covariance.npy", "mnist registered", "points.npy", "qp.npz", "start.npz"};
+  const std::vector<std::string> expected{"covariance.npy", "g.safetensors", "mnist registered",
+                                          "points.npy",     "qp.npz",        "start.npz"};
   EXPECT_EQ(names, expected);
   for (const Source& s : sources) {
     if (s.name == "points.npy") { EXPECT_EQ(s.asked, std::vector<std::string>{"x"}); }
