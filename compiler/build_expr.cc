@@ -341,8 +341,9 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
       for (const auto& [other, term] : worlds.back().replaced) {
         const auto it = problem.names.find(other);
         const auto* o = it == problem.names.end() ? nullptr : std::get_if<lang::ValueDecl>(&it->second->node);
-        const bool given = o && (o->kind == lang::ValueKind::kContext || o->kind == lang::ValueKind::kHidden);
-        if (given) Unsupported(at, fmt::format("the variable `{}` under a replaced `{}`", name, other));
+        if (!o || (o->kind != lang::ValueKind::kContext && o->kind != lang::ValueKind::kHidden)) continue;
+        if (!results) Unsupported(at, fmt::format("the variable `{}` under a replaced `{}`", name, other));
+        if (o->kind == lang::ValueKind::kContext) return PredictedElsewhere(name, at);  // no model sees what is hidden
       }
     }
     if (!v.type)

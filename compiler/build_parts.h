@@ -28,6 +28,7 @@ struct Parts {
   std::optional<Function> Make(const std::string& name, Scope::Kinds inputs, F body) {
     Builder b(name);
     Scope scope(b, problem, tables, program, std::move(inputs), diagnostics);
+    scope.plan = plan;
     try {
       if (!body(scope)) return std::nullopt;
     } catch (const Refused&) {

@@ -172,6 +172,7 @@ Term Scope::Traced(const std::string& name, const lang::Expr& step) {
     Refuse(lang::Code::kDomain, step.span, fmt::format("the step {} lies before the prediction, step 0", trace.first));
   Builder builder(fmt::format("trace/{}", program.traces.size()));
   Scope inner(builder, problem, tables, program, inputs_, diagnostics);
+  inner.plan = plan;
   inner.in_step = true;
   const Term value = inner.EvalNamed(name, step.span);
   builder.Output("value", value.value);
@@ -208,6 +209,7 @@ Term Scope::Traced(const std::string& name, const lang::Expr& step) {
 Term Scope::Expect(const lang::Expr& e) {
   Builder builder(fmt::format("expect/{}", program.expects.size()));
   Scope inner(builder, problem, tables, program, kSeen, diagnostics);
+  inner.plan = plan;
   inner.results = true;
   const Term value = inner.Real(inner.Eval(e));
   builder.Output("value", value.value);

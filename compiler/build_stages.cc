@@ -183,6 +183,23 @@ std::vector<Term> Predictions(Parts& parts, Scope& s, const lang::Stages* writte
   return CutIntoVariables(s, s.Network("model", builder, contexts, {total}, at), variables);
 }
 
+Term Scope::PredictedElsewhere(const std::string& name, lang::Span at) {
+  if (!program.model.refinements.empty())
+    Unsupported(at, fmt::format("`{}` at another context, after refinements,", name));
+  if (!plan || !program.projected.empty() || program.conic)
+    Unsupported(at, fmt::format("`{}` at another context, under the projection onto all rows,", name));
+  Parts parts{problem, tables, program, diagnostics, plan};
+  const std::vector<Term> y = Predictions(parts, *this, problem.model, true);
+  Term found;
+  for (std::size_t k = 0; k < y.size(); ++k) {
+    const std::string& variable = program.variables[k].name;
+    const Term point = ProjectedVariable(parts, *this, variable, y[k]);
+    worlds.back().memo[variable] = point;
+    if (variable == name) found = point;
+  }
+  return found;
+}
+
 void BuildStages(Parts& parts) {
   const lang::Problem& problem = parts.problem;
   Program& program = parts.program;

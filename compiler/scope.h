@@ -55,6 +55,8 @@ struct Refused {};
 // form.
 const lang::Expr* Inside(const lang::Expr& e, const char* name);
 
+struct Plan;
+
 class Scope {
  public:
   using Kinds = std::vector<lang::ValueKind>;
@@ -144,6 +146,9 @@ class Scope {
   // for, as a loss does.
   std::vector<Term>* log_probabilities = nullptr;
   Term WithScores(const Term& loss);  // build_score.cc
+  // The variable as the model predicts it where contexts are replaced (build_stages.cc). Of losses and reports.
+  Term PredictedElsewhere(const std::string& name, lang::Span at);
+  const Plan* plan = nullptr;  // once it is made
   bool results = false;    // a run's results may be used: in losses, and inside `expect`
   bool in_report = false;  // `expect` and other reports may be used
   bool at_start = false;   // of a state: NAME(step = 0) is NAME at the prediction

@@ -114,7 +114,13 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
   std::vector<std::shared_ptr<const Curved>> curved;
   if (!strict) for (const auto& f : solve) curved.push_back(CurvedOf(f->P));
   const bool convex = strict || std::all_of(curved.begin(), curved.end(), [](const auto& k) { return k != nullptr; });
-  const QpSolutions part = convex ? SolveAll(project, shorter - at, terms.b, Matrix(), {}) : QpSolutions{};
+  // Multipliers grow with the step: those of one are near those of another.
+  const auto scaled = [&](const std::vector<double>& by) {
+    Matrix m = full.multipliers;
+    for (std::int64_t i = 0; i < batch; ++i) m.row(i) *= by[static_cast<std::size_t>(i)];
+    return m;
+  };
+  const QpSolutions part = convex ? SolveAll(project, shorter - at, terms.b, scaled(length), {}) : QpSolutions{};
   const std::vector<char> equal = EqualRows(p.program);
   const bool ranged = convex && !strict;
   const Ranges sets = ranged ? RangesOf(p, values, batch) : Ranges{};
@@ -150,7 +156,7 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
     }
   });
   if (std::any_of(far.begin(), far.end(), [](double t) { return t > 0; })) {
-    const QpSolutions most = SolveAll(project, target, terms.b, Matrix(), {});
+    const QpSolutions most = SolveAll(project, target, terms.b, scaled(far), {});
     ParallelFor(0, batch, 64, [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t i = begin; i < end; ++i) {
         const auto k = static_cast<std::size_t>(i);

@@ -19,7 +19,7 @@ struct ReferenceOptions {
   std::int64_t steps = 0;     // the most of each method; 0: its own
   bool warm = true;             // a start that is given is a guess of the solution, not just any point
   at::Tensor multipliers = {};  // [B, rows of Program::cones] to begin with, beside a start; may be undefined
-  std::function<void(std::int64_t done)> progress;  // after each chunk
+  std::function<void(std::int64_t done)> progress = {};  // after each chunk
 };
 
 struct ReferenceSummary {

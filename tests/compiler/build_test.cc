@@ -380,10 +380,14 @@ TEST(Build, FormsThatAreNotBuiltAreRefused) {
   const std::string x = "context x : real ~ normal(0, 1)\n";
   const struct { std::string body; const char* expected;
   } kCases[] = {
-      {x + "variable y : real\nminimize (y - x)^2\nmodel linear\nreport far = expect(y(x = 5))\n",
+      {x + "variable y : real\nminimize (y - x)^2 + y(x = 5)\nmodel linear\n",
        "the variable `y` under a replaced `x`"},
-      {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear\nreport far = expect(e(x = 5))\n",
-       "the variable `y` under a replaced `x`"},
+      {x + "variable y : real\nlet e = y - x\nminimize e^2\nmodel linear then gradient(steps = 2)\n"
+           "report far = expect(e(x = 5))\n",
+       "`y` at another context, after refinements,"},
+      {x + "variable y : real[2]\nminimize sumsq(y - x)\nsubject to\n  c: y[0] + y[1] == x\nmodel linear\n"
+           "report far = expect(sum(y(x = 5)))\n",
+       "`y` at another context, under the projection onto all rows,"},
       {x + "variable y : real\nminimize (y - x)^2\nupdate h : real = h + y from 0\nlet q = h * y\nloss q(step = 2)\n"
            "model linear then gradient(steps = 3)\n",
        "`q` reads the state `h`, which this model does not carry"},

@@ -116,6 +116,35 @@ TEST(Losses, ScoresOfAnObjective) {
   EXPECT_NEAR(got.gradient.item<double>(), (0.4 * p * (1 - p) * x).mean().item<double>(), 0.01);
 }
 
+// A variable under a replaced context is what the model predicts there, in its set.
+TEST(Losses, PredictionsAtOtherContexts) {
+  const Got line = GradientOf(std::string(kLine) + "loss (y(x = 2 * x) - 1)^2 + 0 * y\n", 64);
+  const at::Tensor x = line.batch.values.at("x");
+  EXPECT_NEAR(line.gradient.item<double>(), (2 * (0.6 * x - 1) * 2 * x).mean().item<double>(), 1e-12);
+  EXPECT_NEAR(line.value.item<double>(), (0.6 * x - 1).pow(2).mean().item<double>(), 1e-12);
+  // Under a binder, through a `let`, and for what is minimized.
+  const Got binder = GradientOf(std::string(kLine) + "let v = 3 * y + x\n"
+                                "minimize (y - x)^2\nloss mean(i in 4: v(x = x + i)) + objective(x = 2 * x)\n", 64);
+  const at::Tensor z = binder.batch.values.at("x");
+  EXPECT_NEAR(binder.value.item<double>(),
+              (3 * 0.3 * (z + 1.5) + z + 1.5 + (0.6 * z - 2 * z).pow(2)).mean().item<double>(), 1e-12);
+  EXPECT_NEAR(binder.gradient.item<double>(), (3 * (z + 1.5) + 2 * (0.6 * z - 2 * z) * 2 * z).mean().item<double>(), 1e-12);
+  const Got boxed = GradientOf("context x : real ~ normal(0, 1)\nparameter w : real = 0.3\n"
+                               "variable y : real in box(-0.1, 0.1)\nmodel y = w * x\nloss y(x = x + 1) + 0 * y\n", 64);
+  EXPECT_NEAR(boxed.value.item<double>(),
+              (0.3 * (boxed.batch.values.at("x") + 1)).clamp(-0.1, 0.1).mean().item<double>(), 1e-12);
+}
+
+// The weights of a network at two contexts are the same ones.
+TEST(Losses, ANetworkAtOtherContexts) {
+  const Got got = GradientOf("context x : real[2] ~ normal(0, 1)\nvariable y : real\nmodel mlp(hidden = [5])\n"
+                             "loss (y(x = -x) + y)^2\n", 64);
+  EXPECT_GT(got.gradient.abs().max().item<double>(), 1e-6);
+  const Got same = GradientOf("context x : real[2] ~ normal(0, 1)\nvariable y : real\nmodel mlp(hidden = [5])\n"
+                              "loss (y(x = x) - y)^2\n", 64);
+  EXPECT_LT(same.value.abs().item<double>(), 1e-20);
+}
+
 // Evolution sees what no derivative does: counts of steps.
 TEST(Losses, EvolutionTrainsACount) {
   const Problem p = MakeProblem(
