@@ -59,9 +59,9 @@ struct Named {
 using Tables = std::map<std::string, std::map<std::string, Type>>;
 
 // How derivatives pass the steps of a refinement: through all of them; through the last `through`; with the gradient
-// inside each step as a constant (Finn et al. 2017); by the implicit function theorem at where they end; as if they did
-// nothing; not at all.
-enum class Passage : std::uint8_t { kUnroll, kTruncated, kFirstOrder, kImplicit, kStraightThrough, kNone };
+// inside each step as a constant (Finn et al. 2017); by the implicit function theorem at where they end; by the answers
+// to starts beside the stage's own (Berthet et al. 2020); as if they did nothing; not at all.
+enum class Passage : std::uint8_t { kUnroll, kTruncated, kFirstOrder, kImplicit, kPerturbed, kStraightThrough, kNone };
 
 // A refinement of a model, or a method of the reference solver. Where it is a formula `step` is one step: what is moved
 // and the method's states one step on, from these, the contexts, what is learned, the draws of the step and "step", the
@@ -78,6 +78,8 @@ struct Refinement {
   std::int64_t through = 0;                // steps of kTruncated; steps of the linear solver of kImplicit, 0: its own
   std::string inner = {};                  // of kImplicit: "cg", "anderson", "dense"
   double inner_tolerance = 0;
+  double sigma = 0.1;                      // of kPerturbed: the deviation of the starts
+  std::int64_t samples = 16;               // and how many there are
 };
 
 // What `model` and `solve` say: a prediction, then refinements.

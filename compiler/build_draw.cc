@@ -108,7 +108,8 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     if (log_probabilities) {
       const Term places = Real(Of(b.Iota(n, 0)));
       const Term last = Binary(Op::kMin, count, Number(static_cast<double>(n - 1)), distribution.span, "min");
-      const Term hit = Real(Binary(Op::kEq, Spread(last, along, own), Spread(places, across, own), distribution.span, "=="));
+      const Term drawn = Spread(last, along, own), place = Spread(places, across, own);
+      const Term hit = Real(Binary(Op::kEq, drawn, place, distribution.span, "=="));
       const Term logs = of.size() == 1 ? Sub(log_of(p), log_of(total)) : Sub(log_of(p), log_of(whole));
       log_probabilities->push_back(Mul(hit, spread(logs)));
     }

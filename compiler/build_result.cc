@@ -22,7 +22,9 @@ void RefuseUntrainable(Parts& parts, const Loss& l) {
   for (const Trace& t : program.traces) late = late || (reads(t.input) && t.first + t.count > 1);
   if (!late) return;
   for (const Refinement& r : program.model.refinements) {
-    if (r.step || r.map || r.passage == Passage::kNone || r.passage == Passage::kStraightThrough) continue;
+    const bool apart = r.passage == Passage::kNone || r.passage == Passage::kStraightThrough ||
+                       r.passage == Passage::kPerturbed;
+    if (r.step || r.map || apart) continue;
     parts.diagnostics
         .Error(lang::Code::kUnsupported, l.span,
                fmt::format("a loss on the answer of `{}` cannot be compiled yet: it has no derivative", r.name))

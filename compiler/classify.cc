@@ -98,7 +98,8 @@ bool IsConvex(const Program& p) {
 std::string ProblemClass(const Program& p) {
   if (!p.objective && p.equations) {
     if (p.fixed_point) return "fixed point";
-    return ClassOfOutput(p, *p.equations, 0, "").curvature.degree <= Degree::kAffine ? "root of linear equations" : "root";
+    const bool linear = ClassOfOutput(p, *p.equations, 0, "").curvature.degree <= Degree::kAffine;
+    return linear ? "root of linear equations" : "root";
   }
   if (!p.objective || p.classes.empty()) return "";
   const Curvature& objective = p.classes[0].curvature;
@@ -120,9 +121,8 @@ std::string ProblemClass(const Program& p) {
   const bool sets = std::any_of(p.cones.begin(), p.cones.end(), [](const ConeRows& r) { return r.set; });
   const std::string smooth = objective.smooth ? "" : "nonsmooth ";
   if (!constrained) {
-    const bool convex = objective.convex;
-    return (convex ? "convex " : "") + smooth + (sets || !p.rows_whole ? IsBox(p) ? "problem over a box" : "problem over sets"
-                                                                    : "unconstrained problem");
+    const char* over = IsBox(p) ? "problem over a box" : "problem over sets";
+    return (objective.convex ? "convex " : "") + smooth + (sets || !p.rows_whole ? over : "unconstrained problem");
   }
   const bool linear = std::all_of(p.classes.begin() + 1, p.classes.end(), [](const Classified& c) {
     return c.curvature.degree <= Degree::kAffine;

@@ -124,6 +124,8 @@ class Composer {
     if (!r.step) throw NoFormula{fmt::format("`{}` compares values to choose its steps", r.name)};
     if (r.passage == Passage::kImplicit)
       throw NoFormula{fmt::format("`{}` is differentiated where it ends, by a linear solver", r.name)};
+    if (r.passage == Passage::kPerturbed)
+      throw NoFormula{fmt::format("`{}` is differentiated by its answers to other starts", r.name)};
     const auto tol = r.settings.find("tol");
     if (r.name == "iterate" && tol != r.settings.end() && tol->second > 0)
       throw NoFormula{"`iterate` with a tolerance ends where it has settled"};

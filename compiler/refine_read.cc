@@ -58,7 +58,8 @@ struct PassageRow {
 constexpr PassageRow kPassages[] = {
     {"unroll", Passage::kUnroll},         {"truncated", Passage::kTruncated},
     {"first_order", Passage::kFirstOrder}, {"implicit", Passage::kImplicit},
-    {"straight_through", Passage::kStraightThrough}, {"none", Passage::kNone},
+    {"perturbed", Passage::kPerturbed},    {"straight_through", Passage::kStraightThrough},
+    {"none", Passage::kNone},
 };
 
 bool PassesSteps(const lang::Expr& e) {
@@ -76,6 +77,20 @@ void ReadPassage(Scope& s, const lang::Expr& e, Refinement& r) {
     s.Unsupported(e.span, fmt::format("the gradient `{}`", word ? word->name.text : "this"));
   r.passage = row->passage;
   static const std::vector<lang::Argument> kNone;
+  if (r.passage == Passage::kPerturbed) {
+    std::size_t place = 0;
+    for (const lang::Argument& a : call ? call->args : kNone) {
+      const std::string key = a.keyword ? a.keyword->text : place == 0 ? "sigma" : "samples";
+      place += !a.keyword;
+      const double n = s.Constant(*a.value, fmt::format("the setting `{}`", key));
+      if (!(n > 0) || (key == "samples" && n != std::floor(n)))
+        s.Refuse(lang::Code::kDomain, a.value->span, fmt::format("`{}` is {}", key, n),
+                 "a deviation above 0, and a number of samples");
+      if (key == "sigma") r.sigma = n;
+      else r.samples = static_cast<std::int64_t>(n);
+    }
+    return;
+  }
   for (const lang::Argument& a : call ? call->args : kNone) {
     const auto* n = std::get_if<lang::Name>(&a.value->node);
     const auto number = s.TryConstant(*a.value);

@@ -94,8 +94,10 @@ LinearizedCertificate CertifyLinearized(const Problem& p, const Values& values, 
         const double t = kFarStep * (1 + diameter) / slope;
         far.row(i) = SolveQp(f, t * g, sides, Matrix()).multipliers.row(0) / t;
       }
-      for (std::int64_t j = 0; j < nlp.m; ++j)
-        if (!nlp.equal[static_cast<std::size_t>(j)]) near(i, j) = std::max(near(i, j), 0.0), far(i, j) = std::max(far(i, j), 0.0);
+      for (std::int64_t j = 0; j < nlp.m; ++j) {
+        if (nlp.equal[static_cast<std::size_t>(j)]) continue;
+        near(i, j) = std::max(near(i, j), 0.0), far(i, j) = std::max(far(i, j), 0.0);
+      }
     }
   });
   c.residual = residual.to(p.dtype);
@@ -116,7 +118,8 @@ LinearizedCertificate CertifyLinearized(const Problem& p, const Values& values, 
     Matrix J, P;
     for (std::int64_t i = begin; i < end; ++i) {
       functions.Jacobian(jacobians.row(i).data(), J);
-      At here{at.row(i), first.gradient.row(i), first.sides.row(i), {}, J, nlp.equal, ranges[static_cast<std::size_t>(i)]};
+      const Range& range = ranges[static_cast<std::size_t>(i)];
+      At here{at.row(i), first.gradient.row(i), first.sides.row(i), {}, J, nlp.equal, range};
       here.b = here.sides - here.y * J.transpose();
       here.rounding = RoundingOf(p) * (1 + std::abs(first.objective[i]));
       const auto bound = [&](const RowVector& multipliers, const RowVector& compressed) {
@@ -129,8 +132,10 @@ LinearizedCertificate CertifyLinearized(const Problem& p, const Values& values, 
       least = std::min(least, bound(far.row(i), curves ? RowVector(of_far.row(i)) : none));
       if (quadratic.any() && !(least < 1e-3 * (1 + std::abs(first.objective[i])))) {
         const double scale = here.gradient.cwiseAbs().maxCoeff();
-        for (const double more : kMore)
-          least = std::min(least, bound(near.row(i) + more * scale * quadratic, of_near.row(i) + more * scale * of_rows.row(i)));
+        for (const double part : kMore) {
+          const double more = part * scale;
+          least = std::min(least, bound(near.row(i) + more * quadratic, of_near.row(i) + more * of_rows.row(i)));
+        }
       }
       gap.mutable_data_ptr<double>()[i] = std::isnan(least) ? kInfinity : std::max(least, 0.0);
     }

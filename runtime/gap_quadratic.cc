@@ -30,7 +30,7 @@ const auto& Of(const List& list, std::int64_t i) {
 // Of one instance, by multipliers of the rows at y: the quadratic's least value along the equalities, which all
 // multipliers leave (Dorn 1960).
 double StrictGap(const QpFactors& f, const RowVector& y, const RowVector& g, const RowVector& b,
-                 const RowVector& multipliers) {
+                 const RowVector& multipliers, double eps) {
   const RowVector left = g + multipliers * f.A;
   const RowVector along = (left * f.columns.asDiagonal()) * f.basis;
   double value = 0.5 * along.dot(along * f.H_inverse), size = std::abs(value);
@@ -39,12 +39,12 @@ double StrictGap(const QpFactors& f, const RowVector& y, const RowVector& g, con
     const double product = multipliers[j] * (f.A.row(j).dot(y) + b[j]);
     value -= product, size += std::abs(product);
   }
-  return value + 1e-13 * size;  // rounding of the terms, on the safe side
+  return value + eps * size;  // rounding of the terms, on the safe side
 }
 
 // Of one instance that is convex at least: the remainder by curvature and range.
 double ConvexGap(const QpFactors& f, const Curved& curved, const Range& range, const std::vector<char>& equal,
-                 const RowVector& y, const RowVector& g, const RowVector& b, const RowVector& multipliers) {
+                 const RowVector& y, const RowVector& g, const RowVector& b, const RowVector& multipliers, double eps) {
   RowVector r = g;
   double value = 0, size = 0;
   for (Eigen::Index j = 0; j < multipliers.size(); ++j) {
@@ -53,7 +53,7 @@ double ConvexGap(const QpFactors& f, const Curved& curved, const Range& range, c
     const double product = l * (f.A.row(j).dot(y) + b[j]);
     value -= product, size += std::abs(product) + std::abs(l * b[j]), r += l * f.A.row(j);
   }
-  return value + Remainder(r, y, range, &curved) + 1e-13 * size;
+  return value + Remainder(r, y, range, &curved) + eps * size;
 }
 
 // The first entry of the variables that Lift put behind the problem's own.
@@ -130,6 +130,7 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
   Matrix target = -at;
   std::vector<double> far(static_cast<std::size_t>(batch), 0);
   double* const gaps = gap.mutable_data_ptr<double>();
+  const double eps = RoundingOf(p);
   ParallelFor(0, batch, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const auto k = static_cast<std::size_t>(i);
@@ -138,15 +139,15 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
       if (!convex) continue;
       const QpFactors& f = of(solve, i);
       const RowVector y = at.row(i), slope = g.row(i), b = terms.b.row(i);
-      const double objective = 0.5 * y.dot(y * f.P) + terms.q.row(i).dot(y), rounding = 1e-13 * (std::abs(objective) + 1);
+      const double objective = 0.5 * y.dot(y * f.P) + terms.q.row(i).dot(y), rounding = eps * (std::abs(objective) + 1);
       if (strict) {
-        gaps[i] = StrictGap(f, y, slope, b, part.multipliers.row(i) / length[k]) + rounding;
+        gaps[i] = StrictGap(f, y, slope, b, part.multipliers.row(i) / length[k], eps) + rounding;
         continue;
       }
       const Curved& curve = *Of(curved, i);
       ranges[k] = RangeBelow(p, Of(rows, i), curve, sets.of(i), b, terms.q.row(i), objective);
       const auto bound = [&](const RowVector& multipliers) {
-        return ConvexGap(f, curve, ranges[k], equal, y, slope, b, multipliers) + rounding;
+        return ConvexGap(f, curve, ranges[k], equal, y, slope, b, multipliers, eps) + rounding;
       };
       gaps[i] = std::max(0.0, std::min(bound(full.multipliers.row(i)), bound(part.multipliers.row(i) / length[k])));
       const double diameter = Diameter(ranges[k]), steep = slope.size() ? slope.cwiseAbs().maxCoeff() : 0;
@@ -164,8 +165,8 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
         const RowVector y = at.row(i);
         const double objective = 0.5 * y.dot(y * of(solve, i).P) + terms.q.row(i).dot(y);
         const double other = ConvexGap(of(solve, i), *Of(curved, i), ranges[k], equal, y, g.row(i),
-                                       terms.b.row(i), most.multipliers.row(i) / far[k]);
-        gaps[i] = std::max(0.0, std::min(gaps[i], other + 1e-13 * (std::abs(objective) + 1)));
+                                       terms.b.row(i), most.multipliers.row(i) / far[k], eps);
+        gaps[i] = std::max(0.0, std::min(gaps[i], other + eps * (std::abs(objective) + 1)));
       }
     });
   }

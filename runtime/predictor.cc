@@ -7,6 +7,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 #include <c10/core/GradMode.h>
@@ -67,6 +68,7 @@ class Stepper {
         if (entered_.count(name)) t = entered_.at(name) + (t - entered_.at(name)).detach();
     }
     if (r.passage == Passage::kImplicit) Attach(r, seen);
+    if (r.passage == Passage::kPerturbed) Perturb(r, seen);
     return seen;
   }
   // What the model answers: where the file's own steps went off the constraints, the nearest point that keeps them.
@@ -92,7 +94,16 @@ class Stepper {
 
  private:
   static bool IsDetached(const Refinement& r) {
-    return r.passage == Passage::kNone || r.passage == Passage::kStraightThrough || r.passage == Passage::kImplicit;
+    switch (r.passage) {
+      case Passage::kImplicit:
+      case Passage::kPerturbed:
+      case Passage::kStraightThrough:
+      case Passage::kNone: return true;
+      case Passage::kUnroll:
+      case Passage::kTruncated:
+      case Passage::kFirstOrder: return false;
+    }
+    return false;
   }
 
   bool HasLatents() const { return !stages_.latents.empty(); }
@@ -204,38 +215,83 @@ class Stepper {
     for (auto& [name, t] : instances.Split(done.y)) now_[name] = t;
   }
 
+  const std::vector<compiler::Named>& Moved() const { return HasLatents() ? stages_.latents : p_.program.variables; }
+
+  // What is moved, as one vector an instance, and back.
+  at::Tensor Join(const Values& v) const {
+    std::vector<at::Tensor> parts;
+    for (const compiler::Named& n : Moved())
+      parts.push_back(v.at(n.name).reshape({batch_, compiler::Count(n.type.shape)}));
+    return at::cat(parts, 1);
+  }
+
+  void Split(const at::Tensor& y, Values& into) const {
+    std::int64_t from = 0;
+    for (const compiler::Named& n : Moved()) {
+      const std::int64_t count = compiler::Count(n.type.shape);
+      std::vector<std::int64_t> sizes = n.type.shape;
+      sizes.insert(sizes.begin(), batch_);
+      into[n.name] = y.narrow(1, from, count).reshape(sizes);
+      from += count;
+    }
+  }
+
+  // The stage's steps so far again, from another start; nothing is recorded.
+  at::Tensor Again(const Refinement& r, const at::Tensor& start) const {
+    const c10::NoGradGuard no_grad;
+    const std::int64_t steps = inside_;
+    Stepper other = *this;
+    Values begin;
+    Split(start, begin);
+    for (auto& [name, t] : begin) other.now_[name] = t;
+    if (HasLatents()) other.Predict(other.now_);
+    other.Keep(other.now_);
+    other.inside_ = 0, other.entered_ = other.now_;
+    if (r.start) {
+      const Values states = Evaluate(p_, *r.start, All(other.now_));
+      for (const compiler::Named& s : r.states)
+        other.now_[s.name] = AlongBatch(states.at(s.name), s.type.shape, batch_);
+    }
+    other.Fix(r);
+    if (r.step) for (std::int64_t k = 0; k < steps; ++k) other.StepFormula(r);
+    else other.RunMethod(r, steps);
+    return Join(other.now_);
+  }
+
+  // The answer with the derivative, by the stage's start, of its mean over starts beside that one.
+  void Perturb(const Refinement& r, Values& seen) const {
+    if (!at::GradMode::is_enabled()) return;
+    const at::Tensor start = Join(entered_), here = Join(now_).detach();
+    if (!start.requires_grad()) return;
+    const at::Tensor fixed = start.detach();
+    at::Tensor answer = here;
+    for (std::int64_t k = 0; k < r.samples; ++k) {
+      const at::Tensor z = at::randn(fixed.sizes(), draws_, fixed.options());
+      const at::Tensor moved = Again(r, fixed + r.sigma * z) - here;
+      const double weight = 1 / (r.sigma * static_cast<double>(r.samples));
+      answer = answer + moved * (z * (start - fixed)).sum(1, true) * weight;
+    }
+    Split(answer, seen);
+    if (!HasLatents()) return;
+    Predict(seen);
+    Keep(seen);
+  }
+
   // The answer with the derivative of the fixed point that the stage has come to.
   void Attach(const Refinement& r, Values& seen) const {
     if (!r.map || !at::GradMode::is_enabled()) return;
-    const std::vector<compiler::Named>& moved = HasLatents() ? stages_.latents : p_.program.variables;
-    const auto join = [&](const Values& v) {
-      std::vector<at::Tensor> parts;
-      for (const compiler::Named& n : moved)
-        parts.push_back(v.at(n.name).reshape({batch_, compiler::Count(n.type.shape)}));
-      return at::cat(parts, 1);
-    };
-    const auto split = [&](const at::Tensor& y, Values& into) {
-      std::int64_t from = 0;
-      for (const compiler::Named& n : moved) {
-        const std::int64_t count = compiler::Count(n.type.shape);
-        std::vector<std::int64_t> sizes = n.type.shape;
-        sizes.insert(sizes.begin(), batch_);
-        into[n.name] = y.narrow(1, from, count).reshape(sizes);
-        from += count;
-      }
-    };
     const Values base = StepValues(r, All(now_));
     const auto map = [&](const at::Tensor& y) {
       Values all = base;
-      split(y, all);
+      Split(y, all);
       Values next = Evaluate(p_, *r.map, all);
-      for (const compiler::Named& n : moved) next[n.name] = AlongBatch(next.at(n.name), n.type.shape, batch_);
+      for (const compiler::Named& n : Moved()) next[n.name] = AlongBatch(next.at(n.name), n.type.shape, batch_);
       if (!HasLatents() && !Wanders(r)) ProjectVariables(p_, values_, batch_, next);
-      return join(next);
+      return Join(next);
     };
     ImplicitOptions options;
     options.solver = r.inner, options.steps = r.through, options.tolerance = r.inner_tolerance;
-    split(AtFixedPoint(map, join(now_), options), seen);
+    Split(AtFixedPoint(map, Join(now_), options), seen);
     if (!HasLatents()) return;
     Predict(seen);
     Keep(seen);

@@ -174,7 +174,8 @@ void Tighten(const SparseRows& rows, const double* b, const RowVector& level, do
       if (rows.equal[i]) TightenRow(row, b[i], -1, range);
     }
     TightenLifted(rows, b, range);
-    if (level.size() > 0) TightenRow({all.data(), level.data(), static_cast<std::int32_t>(all.size())}, level_b, 1, range);
+    const RowView above{all.data(), level.data(), static_cast<std::int32_t>(all.size())};
+    if (level.size() > 0) TightenRow(above, level_b, 1, range);
     if (program.region) for (const compiler::RangeBlock& block : program.region->blocks) TightenBlock(block, range);
   }
 }

@@ -212,8 +212,10 @@ void CheckRoots(const Problem& problem, const Instances& instances, SolveSummary
   done.objective = at::zeros_like(done.residual);
   const double tolerance = problem.dtype == at::kDouble ? 1e-6 : 1e-3;
   const at::Tensor beside = done.residual.gt(tolerance * (1 + done.y.abs().amax(1))).contiguous();
-  for (std::size_t i = 0; i < done.status.size(); ++i)
-    if (beside.const_data_ptr<bool>()[i] && done.status[i] == SolveStatus::kSolved) done.status[i] = SolveStatus::kStalled;
+  for (std::size_t i = 0; i < done.status.size(); ++i) {
+    SolveStatus& status = done.status[i];
+    if (beside.const_data_ptr<bool>()[i] && status == SolveStatus::kSolved) status = SolveStatus::kStalled;
+  }
 }
 
 SolveSummary SolveChunk(const Problem& given, const Values& values, std::int64_t batch, const ReferenceOptions& o,

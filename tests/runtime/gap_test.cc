@@ -127,11 +127,12 @@ TEST(Gap, BoundsAreNeverBelowTheGap) {
 }
 
 TEST(Gap, NothingIsClaimedWithoutConvexity) {
-  for (const char* text : {"context c : real[3] ~ normal(0, 1)\nvariable y : real[3] in ball(1)\nminimize sum(sin(y + c))\n",
-                           "context c : real[3] ~ normal(0, 1)\nvariable y : real[3] in sphere\nminimize dot(y, c)\n",
-                           "context c : real[3] ~ normal(0, 1)\nvariable y : real[3] in box(-1, 1)\nminimize y[0] * y[1] + dot(y, c)\n",
-                           "context c : real[3] ~ normal(0, 1)\nvariable y : real[3] in box(-1, 1)\nminimize dot(y, c)\n"
-                           "subject to\n  outside: sumsq(y) >= 1\n"}) {
+  for (const std::string rest : {"variable y : real[3] in ball(1)\nminimize sum(sin(y + c))\n",
+                                 "variable y : real[3] in sphere\nminimize dot(y, c)\n",
+                                 "variable y : real[3] in box(-1, 1)\nminimize y[0] * y[1] + dot(y, c)\n",
+                                 "variable y : real[3] in box(-1, 1)\nminimize dot(y, c)\n"
+                                 "subject to\n  outside: sumsq(y) >= 1\n"}) {
+    const std::string text = "context c : real[3] ~ normal(0, 1)\n" + rest;
     const Problem p = MakeProblem(text);
     at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{7});
     const Values sample = Sample(p, 20, Split::kTest, g);

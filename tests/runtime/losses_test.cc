@@ -85,7 +85,8 @@ TEST(Losses, ScoreDrawsPredictionsOfADiscreteSet) {
 // The derivative of an expectation over bits and categories, by the score function; the loss's value is its own.
 TEST(Losses, DiscreteDrawsHaveTheirScore) {
   constexpr std::int64_t kMany = 40000;
-  const Got bits = GradientOf(std::string(kLine) + "random e : real ~ bernoulli(sigmoid(w * x))\nloss (e - 0.3)^2\n", kMany);
+  const std::string bit = std::string(kLine) + "random e : real ~ bernoulli(sigmoid(w * x))\nloss (e - 0.3)^2\n";
+  const Got bits = GradientOf(bit, kMany);
   const at::Tensor x = bits.batch.values.at("x"), p = (0.3 * x).sigmoid();
   EXPECT_NEAR(bits.gradient.item<double>(), (0.4 * p * (1 - p) * x).mean().item<double>(), 0.01);
   EXPECT_NEAR(bits.value.item<double>(), (0.49 * p + 0.09 * (1 - p)).mean().item<double>(), 0.01);
@@ -110,8 +111,8 @@ TEST(Losses, DiscreteDrawsHaveTheirScore) {
 
 // An objective whose draws depend on the answer: a prediction of the mean of a bit.
 TEST(Losses, ScoresOfAnObjective) {
-  const Got got = GradientOf("context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real\nmodel y = w * x\n"
-                             "random e : real ~ bernoulli(sigmoid(y))\nminimize (e - 0.3)^2 + 0 * y\n", 40000);
+  const Got got = GradientOf(
+      std::string(kLine) + "random e : real ~ bernoulli(sigmoid(y))\nminimize (e - 0.3)^2 + 0 * y\n", 40000);
   const at::Tensor x = got.batch.values.at("x"), p = (0.3 * x).sigmoid();
   EXPECT_NEAR(got.gradient.item<double>(), (0.4 * p * (1 - p) * x).mean().item<double>(), 0.01);
 }
@@ -128,7 +129,8 @@ TEST(Losses, PredictionsAtOtherContexts) {
   const at::Tensor z = binder.batch.values.at("x");
   EXPECT_NEAR(binder.value.item<double>(),
               (3 * 0.3 * (z + 1.5) + z + 1.5 + (0.6 * z - 2 * z).pow(2)).mean().item<double>(), 1e-12);
-  EXPECT_NEAR(binder.gradient.item<double>(), (3 * (z + 1.5) + 2 * (0.6 * z - 2 * z) * 2 * z).mean().item<double>(), 1e-12);
+  const at::Tensor expected = 3 * (z + 1.5) + 2 * (0.6 * z - 2 * z) * 2 * z;
+  EXPECT_NEAR(binder.gradient.item<double>(), expected.mean().item<double>(), 1e-12);
   const Got boxed = GradientOf("context x : real ~ normal(0, 1)\nparameter w : real = 0.3\n"
                                "variable y : real in box(-0.1, 0.1)\nmodel y = w * x\nloss y(x = x + 1) + 0 * y\n", 64);
   EXPECT_NEAR(boxed.value.item<double>(),

@@ -70,8 +70,8 @@ TEST_F(FromFiles, ANetworkIsThatOfTheFile) {
   const at::Tensor w0 = Random({4, 3}), b0 = Random({4}), w2 = Random({2, 4}), b2 = Random({2});
   Write("net.safetensors", {{"2.bias", b2}, {"2.weight", w2}, {"0.bias", b0}, {"0.weight", w0}});
   const FromFile r = OpenText(std::string(kHead) +
-                      "network g(x : real[3]) -> real[2] = mlp(hidden = [4], activation = tanh) from \"net.safetensors\"\n"
-                      "model y = g(x)\nminimize sumsq(y - x[0..2])\n");
+                              "network g(x : real[3]) -> real[2] = mlp(hidden = [4], activation = tanh)\n"
+                              "  from \"net.safetensors\"\nmodel y = g(x)\nminimize sumsq(y - x[0..2])\n");
   ASSERT_TRUE(r.problem) << (r.errors.empty() ? "" : r.errors[0]);
   const at::Tensor x = Random({5, 3});
   Values values = r.learned;
@@ -92,7 +92,8 @@ TEST_F(FromFiles, ALossThatNamesItMovesIt) {
     const FromFile r = OpenText(text + loss);
     std::vector<std::string> all;
     if (!r.problem) return r.errors;
-    for (const Task& t : TasksOf(r.problem->program, r.learned, {})) all.insert(all.end(), t.moves.begin(), t.moves.end());
+    for (const Task& t : TasksOf(r.problem->program, r.learned, {}))
+      all.insert(all.end(), t.moves.begin(), t.moves.end());
     return all;
   };
   EXPECT_EQ(moved("loss objective\n"), (std::vector<std::string>{"v"}));

@@ -274,10 +274,11 @@ TEST(Refine, PassagesLetThroughWhatTheySay) {
 // With a rate, Newton's method and L-BFGS are formulas: on a quadratic one Newton step is the minimum, and as many steps
 // as there are entries bring L-BFGS near; their derivatives are those of differences.
 TEST(Refine, NewtonAndLbfgsAsFormulas) {
-  for (const auto& [model, far] : {std::pair{"zeros then newton(steps = 1, rate = 1)", 1e-7},
-                                   std::pair{"zeros then newton(steps = 1, rate = 1, halvings = 0, damping = 0)", 1e-12},
-                                   std::pair{"zeros then lbfgs(steps = 20, rate = 1)", 1e-6},
-                                   std::pair{"zeros then lbfgs(steps = 20, gradient = unroll, memory = 3)", 1e-6}}) {
+  for (const auto& [stage, far] : {std::pair{"newton(steps = 1, rate = 1)", 1e-7},
+                                   std::pair{"newton(steps = 1, rate = 1, halvings = 0, damping = 0)", 1e-12},
+                                   std::pair{"lbfgs(steps = 20, rate = 1)", 1e-6},
+                                   std::pair{"lbfgs(steps = 20, gradient = unroll, memory = 3)", 1e-6}}) {
+    const std::string model = std::string("zeros then ") + stage;
     const Drawn r = Draw(Quadratic(model));
     ASSERT_TRUE(r.problem.program.model.refinements[0].step) << model;
     const auto [q, c] = PartsOf(r);
@@ -287,7 +288,8 @@ TEST(Refine, NewtonAndLbfgsAsFormulas) {
 
 TEST(Refine, DerivativesPassNewtonAndLbfgs) {
   for (const char* steps : {"newton(steps = 3, rate = 0.7, halvings = 0)", "newton(steps = 2, gradient = unroll)",
-                            "lbfgs(steps = 5, rate = 0.8, halvings = 0)", "lbfgs(steps = 4, gradient = unroll, memory = 2)"}) {
+                            "lbfgs(steps = 5, rate = 0.8, halvings = 0)",
+                            "lbfgs(steps = 4, gradient = unroll, memory = 2)"}) {
     Drawn r = Draw("context c : real[3] ~ normal(0, 1)\nparameter w : real[3] = 0.3\nvariable y : real[3]\n"
                    "minimize sum(exp(0.5 .* y)) + 0.1 * sumsq(y) + 0.2 * y[0] * y[1] - dot(w .* c, y)\nloss objective\n"
                    "model y = [w[0], c[1], 1.0] then " + std::string(steps) + "\n");
@@ -315,10 +317,31 @@ TEST(Refine, DerivativesPassNewtonAndLbfgs) {
 TEST(Refine, FirstOrderNewton) {
   Drawn r = Draw("context c : real[2] ~ normal(0, 1)\nparameter w : real = 1\nvariable y : real[2]\n"
                  "minimize 0.5 * sumsq(y - c)\nloss objective\n"
-                 "model y = [w, w] then newton(steps = 2, rate = 0.5, halvings = 0, damping = 0, gradient = first_order)\n");
+                 "model y = [w, w] then newton(steps = 2, rate = 0.5, halvings = 0, damping = 0,\n"
+                 "                             gradient = first_order)\n");
   at::Tensor w = r.values.at("w").detach().clone().requires_grad_(true);
   r.values["w"] = w;
   EXPECT_LT(Far(torch::autograd::grad({Answer(r).sum()}, {w})[0], at::full({}, 2.0 * kBatch, at::kDouble)), 1e-12);
+}
+
+// The derivative by the start, of the mean answer around it: of a linear step its slope, of a search between two valleys
+// the density at the ridge.
+TEST(Refine, PerturbedStarts) {
+  const auto slope = [](const std::string& rest, double at, const std::string& stage) {
+    Drawn r = Draw("context c : real ~ normal(0, 1)\nparameter w : real = 0\nvariable y : real\n" + rest +
+                   "loss objective\nmodel y = w + 0 * c then " + stage + "\n");
+    at::Tensor w = at::full({}, at, at::kDouble).requires_grad_(true);
+    r.values["w"] = w;
+    return torch::autograd::grad({Answer(r).mean()}, {w})[0].item<double>();
+  };
+  // y -> y - 0.1 * 2 y three times: 0.8^3.
+  const std::string by = ", gradient = perturbed(0.2, 1500))";
+  EXPECT_NEAR(slope("minimize y^2\n", 1, "gradient(steps = 3, rate = 0.1, gradient = perturbed(0.1, 4000))"), 0.512,
+              0.02);
+  // To -1 from the left of 0, to 1 from its right: 2 phi(0.1 / 0.2) / 0.2.
+  const double density = std::exp(-0.125) / std::sqrt(2 * M_PI) / 0.2;
+  EXPECT_NEAR(slope("minimize (y^2 - 1)^2\n", 0.1, "lbfgs(steps = 60" + by), 2 * density, 0.25);
+  EXPECT_NEAR(slope("minimize (y^2 - 1)^2\n", 0.1, "gradient(steps = 60, rate = 0.1" + by), 2 * density, 0.25);
 }
 
 // Latents are refined by them, too.
