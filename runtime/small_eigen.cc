@@ -19,7 +19,7 @@ constexpr std::size_t kMost = kMostSmallEigen * kMostSmallEigen;
 typedef double Lane __attribute__((vector_size(64), may_alias));
 
 struct Matrices {
-  Lane s[kMost], v[kMost];
+  Lane s[kMost], v[kMost];  // of s what is not below the diagonal
 };
 
 // [[c, -s], [s, c]] makes the entry p, q zero; both columns of a matrix.
@@ -42,14 +42,13 @@ __attribute__((target_clones("avx512f", "avx2", "default")))
 void Sweeps(Matrices& m, int n) {
   for (int sweep = 0; sweep < kMostSweeps; ++sweep) {
     Lane off{}, all{};
-    for (int i = 0; i < n; ++i)
-      for (int j = 0; j < n; ++j) {
-        const Lane square = m.s[i * n + j] * m.s[i * n + j];
-        all += square;
-        if (i != j) off += square;
-      }
+    for (int i = 0; i < n; ++i) {
+      all += m.s[i * (n + 1)] * m.s[i * (n + 1)];
+      for (int j = i + 1; j < n; ++j) off += 2 * m.s[i * n + j] * m.s[i * n + j];
+    }
+    all += off;
     bool open = false;
-    for (int l = 0; l < kLanes; ++l) open = open || off[l] > 1e-34 * all[l];
+    for (int l = 0; l < kLanes; ++l) open = open || off[l] > 1e-31 * all[l];
     if (!open) return;
     for (int p = 0; p < n; ++p) {
       for (int q = p + 1; q < n; ++q) {
@@ -65,13 +64,10 @@ void Sweeps(Matrices& m, int n) {
         c = 1 / c;
         const Lane s = t * c;
         pp -= t * pq, qq += t * pq, pq = one * 0;
-        m.s[q * n + p] = pq;
-        for (int k = 0; k < n; ++k) {
-          Turn(m.v[k * n + p], m.v[k * n + q], c, s);
-          if (k == p || k == q) continue;
-          Turn(m.s[k * n + p], m.s[k * n + q], c, s);
-          m.s[p * n + k] = m.s[k * n + p], m.s[q * n + k] = m.s[k * n + q];
-        }
+        for (int k = 0; k < n; ++k) Turn(m.v[k * n + p], m.v[k * n + q], c, s);
+        for (int k = 0; k < p; ++k) Turn(m.s[k * n + p], m.s[k * n + q], c, s);
+        for (int k = p + 1; k < q; ++k) Turn(m.s[p * n + k], m.s[k * n + q], c, s);
+        for (int k = q + 1; k < n; ++k) Turn(m.s[p * n + k], m.s[q * n + k], c, s);
       }
     }
   }
