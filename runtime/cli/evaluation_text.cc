@@ -51,7 +51,7 @@ Json EvaluationJson(const Evaluation& e, const Problem& problem, const std::stri
   json["start_gap"] = number(e.gap.has_value(), e.start_gap);
   json["objective"] = {{"model", number(predicted && valued, e.model_objective)},
                        {"solver", number(solved, e.reference_objective)}};
-  json["residual"] = {{"model", spread(predicted && valued, e.model_residual)},
+  json["residual"] = {{"model", spread(predicted && (valued || problem.program.equations), e.model_residual)},
                       {"solver", spread(solved, e.reference_residual)}};
   json["violations"] = Json::object();
   for (const auto& [name, s] : e.model_violations) json["violations"][name]["model"] = SpreadJson(s);
@@ -92,11 +92,11 @@ std::string EvaluationText(const Evaluation& e) {
     text += fmt::format("  {:<28}{:>12}{:>12}{:>12}{:>12}\n", name, NumberText(s.mean), NumberText(s.median),
                         NumberText(s.p95), NumberText(s.max));
   };
-  if (e.gap || !e.statuses.empty() || !e.model_violations.empty()) {
+  if (e.gap || !e.statuses.empty() || !e.model_violations.empty() || e.model_residual.max > 0) {
     text += fmt::format("\n  {:<28}{:>12}{:>12}{:>12}{:>12}\n", "", "mean", "median", "95 %", "max");
   }
   if (e.gap) spread("gap to the solver", *e.gap);
-  if (e.gap) spread("residual, model", e.model_residual);
+  if (e.gap || e.model_residual.max > 0) spread("residual, model", e.model_residual);
   if (!e.statuses.empty()) spread("residual, solver", e.reference_residual);
   for (const auto& [name, s] : e.model_violations) {
     spread("violation " + name + ", model", s);
