@@ -123,7 +123,7 @@ class Checkpoints(Run):
         return process
 
     def test_killed_and_resumed(self):
-        options = ["--steps", "12000", "--patience", "90"]  # what a run began with need not be said again
+        options = ["--steps", "40000", "--patience", "90"]  # what a run began with need not be said again
         whole = self.answer("train", "long.amo", "--threads", "1", "-o", "whole.amoz", *options)
         before = 0
         for more in [options, ["--resume"]]:
