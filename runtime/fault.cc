@@ -56,6 +56,8 @@ class Tracer {
     const compiler::Program& program = p_.program;
     if (program.objective)
       if (auto found = LookTwice(*program.objective, "the objective")) return found;
+    if (!program.objective && program.equations)
+      if (auto found = Look(*program.equations, "the equations")) return found;
     for (const Function& f : program.constraints)
       if (auto found = Look(f, fmt::format("the constraint `{}`", f.name.substr(f.name.find('/') + 1)))) return found;
     return std::nullopt;

@@ -57,6 +57,11 @@ TEST(Fault, InsideScansAndConstraints) {
             "instance 0: `log(y - c)` in the constraint `low` is nan: log(-1) (test.amo:7:8)");
 }
 
+TEST(Fault, Equations) {
+  EXPECT_EQ(Said("context c : real\nvariable y : real\nfind log(y) == c\n", {{"c", Reals({2})}, {"y", Reals({-1})}}, 0),
+            "instance 0: `log(y)` in the equations is nan: log(-1) (test.amo:5:6)");
+}
+
 TEST(Fault, StepsOfAModel) {
   const std::string text =
       "context c : real\nvariable y : real\nminimize y^2 - c * sqrt(y)\n"
