@@ -256,7 +256,10 @@ void BuildLosses(Parts& parts) {
   if (problem.losses.empty() && program.objective) {
     Loss out{{}, *program.objective, true, problem.objectives[0]->value->span};
     out.value.name = "loss/0";
+    const bool draws = std::any_of(out.value.inputs.begin(), out.value.inputs.end(),
+                                   [](const Input& in) { return in.name.starts_with("draw/"); });
     auto scored = parts.Make("loss/0", kSeen, [&](Scope& s) {
+      if (!draws) return false;
       std::vector<Term> logs;
       s.log_probabilities = &logs;
       const Term value = s.Objective(out.span), with_scores = s.WithScores(value);

@@ -107,6 +107,9 @@ void StepNewton(Refine&);             // refine_newton.cc
 void BeginLbfgs(Refine&);
 void StepLbfgs(Refine&);
 
+// The setting `memory`, from 1 to 16 of `what`, 5 where it is not written (refine_anderson.cc).
+std::int64_t MemoryOf(Refine& r, const char* what);
+
 // `first` before all but the last of `rows` (refine_anderson.cc).
 Term Shifted(Scope& s, const Term& first, const Term& rows);
 

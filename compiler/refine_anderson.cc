@@ -29,20 +29,20 @@ std::vector<Term> SolveSmall(Scope& s, std::vector<std::vector<Term>> a, std::ve
   return rhs;
 }
 
-std::int64_t MemoryOf(Refine& r) {
-  const double memory = r.Number("memory", kMemory);
-  if (memory < 1 || memory > kMostMemory)
-    r.s.Refuse(lang::Code::kDomain, r.span(), fmt::format("a memory of {} points", memory),
-               fmt::format("from 1 to {}", kMostMemory));
-  return static_cast<std::int64_t>(memory);
-}
-
 // The entry k of a vector.
 Term At(Scope& s, const Term& v, std::vector<std::int64_t> starts) {
   return s.Of(s.b.Reshape(s.b.Slice(v.value, starts, Shape(starts.size(), 1)), {}));
 }
 
 }  // namespace
+
+std::int64_t MemoryOf(Refine& r, const char* what) {
+  const double memory = r.Number("memory", kMemory);
+  if (memory < 1 || memory > kMostMemory)
+    r.s.Refuse(lang::Code::kDomain, r.span(), fmt::format("a memory of {} {}", memory, what),
+               fmt::format("from 1 to {}", kMostMemory));
+  return static_cast<std::int64_t>(memory);
+}
 
 Term Shifted(Scope& s, const Term& first, const Term& rows) {
   Shape one = s.Own(first), rest = s.Own(rows);
@@ -56,7 +56,7 @@ Term Shifted(Scope& s, const Term& first, const Term& rows) {
 void BeginAnderson(Refine& r) {
   for (const Named& v : r.moved()) {
     Shape rows = v.type.shape;
-    rows.insert(rows.begin(), MemoryOf(r));
+    rows.insert(rows.begin(), MemoryOf(r, "points"));
     for (const char* name : {"points/", "images/"}) r.Begin(name + v.name, r.s.Of(r.s.b.Filled(0, rows)));
   }
   r.Begin("count", r.s.Number(0));
@@ -64,7 +64,7 @@ void BeginAnderson(Refine& r) {
 
 void StepAnderson(Refine& r) {
   Scope& s = r.s;
-  const std::int64_t m = MemoryOf(r);
+  const std::int64_t m = MemoryOf(r, "points");
   const auto rate = r.Setting("rate"), written = r.Setting("relaxation");
   std::vector<Term> now, points, images;
   for (std::size_t k = 0; k < r.moved().size(); ++k) now.push_back(r.now(k));

@@ -8,7 +8,7 @@ namespace amo::compiler {
 namespace {
 
 constexpr std::int64_t kMostDense = 200;  // entries for which Hessians are written out
-constexpr double kMemory = 5, kMostMemory = 16, kHalvings = 8, kDamping = 1e-8;
+constexpr double kHalvings = 8, kDamping = 1e-8;
 
 class Flat {
  public:
@@ -53,14 +53,6 @@ class Flat {
 
 Term Inner(Scope& s, const Term& x, const Term& y) { return s.ReduceAll(Op::kReduceSum, s.Mul(x, y)); }
 
-std::int64_t MemoryOf(Refine& r) {
-  const double memory = r.Number("memory", kMemory);
-  if (memory < 1 || memory > kMostMemory)
-    r.s.Refuse(lang::Code::kDomain, r.span(), fmt::format("a memory of {} pairs", memory),
-               fmt::format("from 1 to {}", kMostMemory));
-  return static_cast<std::int64_t>(memory);
-}
-
 }  // namespace
 
 // x <- x - rate (H + damping I)^-1 g.
@@ -82,7 +74,7 @@ void StepNewton(Refine& r) {
 
 void BeginLbfgs(Refine& r) {
   Scope& s = r.s;
-  const std::int64_t n = Flat(r).size(), m = MemoryOf(r);
+  const std::int64_t n = Flat(r).size(), m = MemoryOf(r, "pairs");
   for (const char* name : {"steps", "slopes"}) r.Begin(name, s.Of(s.b.Filled(0, {m, n})));
   for (const char* name : {"point", "slope"}) r.Begin(name, s.Of(s.b.Filled(0, {n})));
   r.Begin("count", s.Number(0));
@@ -92,7 +84,7 @@ void BeginLbfgs(Refine& r) {
 void StepLbfgs(Refine& r) {
   Scope& s = r.s;
   const Flat flat(r);
-  const std::int64_t n = flat.size(), m = MemoryOf(r);
+  const std::int64_t n = flat.size(), m = MemoryOf(r, "pairs");
   const Term x = flat.Now(), g = flat.Gradient(x, true), count = r.State("count");
   const Term started = s.Binary(Op::kLt, s.Number(0), count, r.span(), "<");
   const auto pushed = [&](const char* pairs, const Term& now, const char* before) {

@@ -112,8 +112,10 @@ class Evaluator {
       return TimeOf(answered, std::min(n_, kMost), 1,
                     [&](const Values& v, std::int64_t batch) { Certify(p_, v, batch, level); });
     };
+    Say("certifying", 0, n_);
     e_.certificate = certificate(CertificateLevel::kFull);
     e_.violations = certificate(CertificateLevel::kViolations);
+    Say("certifying", n_, n_);
   }
 
   void Reference() {

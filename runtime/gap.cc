@@ -8,6 +8,8 @@
 #include <limits>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <Eigen/Eigenvalues>
 #include <c10/core/GradMode.h>
@@ -21,6 +23,7 @@ namespace amo::runtime {
 namespace {
 
 constexpr std::int64_t kMostCurved = 300;  // entries: beyond, curvature is not taken apart
+constexpr std::int64_t kMostEntries = 1 << 23;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 }  // namespace
@@ -41,6 +44,15 @@ std::shared_ptr<const Curved> CurvedOf(const Matrix& P) {
   const auto vectors = eigen.eigenvectors().rightCols(n - from);
   curved->range = vectors * vectors.transpose();
   curved->inverse = vectors * values.tail(n - from).cwiseInverse().asDiagonal() * vectors.transpose();
+  return curved;
+}
+
+std::vector<std::shared_ptr<const Curved>> CurvedOf(const std::vector<const Matrix*>& all) {
+  std::vector<std::shared_ptr<const Curved>> curved(all.size());
+  ParallelFor(0, static_cast<std::int64_t>(all.size()), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      curved[static_cast<std::size_t>(i)] = CurvedOf(*all[static_cast<std::size_t>(i)]);
+  });
   return curved;
 }
 
@@ -69,9 +81,25 @@ at::Tensor GapByProjection(const Instances& instances, const at::Tensor& y, cons
   if (!program.region || program.lagrangian || program.classes.empty()) return {};
   const compiler::Curvature& objective = program.classes[0].curvature;
   const std::int64_t batch = instances.batch(), n = instances.size();
-  std::vector<std::shared_ptr<const Curved>> curved;
+  // Matrices that differ by instance: in parts, so that they take no more than some 100 MiB.
+  const std::int64_t most = std::max<std::int64_t>(1, kMostEntries / std::max<std::int64_t>(1, n * n));
+  if (batch > most) {
+    std::vector<at::Tensor> parts;
+    for (std::int64_t from = 0; from < batch; from += most) {
+      const std::int64_t count = std::min(most, batch - from);
+      const at::Tensor rows = at::arange(from, from + count, at::TensorOptions(at::kLong));
+      parts.push_back(GapByProjection(instances.Select(rows), y.narrow(0, from, count), gradient.narrow(0, from, count),
+                                      moved.narrow(0, from, count)));
+      if (!parts.back().defined()) return {};
+    }
+    return at::cat(parts, 0);
+  }
+  std::vector<Matrix> hessians;
   if (objective.degree <= compiler::Degree::kQuadratic && n <= kMostCurved)
-    for (const Matrix& P : HessiansOf(p, instances.values(), batch)) curved.push_back(CurvedOf(P));
+    hessians = HessiansOf(p, instances.values(), batch);
+  std::vector<const Matrix*> each;
+  for (const Matrix& P : hessians) each.push_back(&P);
+  const std::vector<std::shared_ptr<const Curved>> curved = CurvedOf(each);
   const bool convex = objective.convex || (!curved.empty() && std::all_of(curved.begin(), curved.end(),
                                                                           [](const auto& c) { return c != nullptr; }));
   if (!convex) return {};

@@ -26,6 +26,9 @@ struct Curved {
 // Null where P is not positive semidefinite, or too large to be taken apart. Of P = 0: no directions.
 std::shared_ptr<const Curved> CurvedOf(const Matrix& P);
 
+// Of each, on several threads.
+std::vector<std::shared_ptr<const Curved>> CurvedOf(const std::vector<const Matrix*>& all);
+
 // No less than the largest r'(y - z) - 1/2 |y - z|_P^2 for z within the range; `curved` may be null.
 double Remainder(const RowVector& r, const RowVector& y, const Range& range, const Curved* curved);
 

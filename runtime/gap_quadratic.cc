@@ -111,8 +111,9 @@ QuadraticCertificate CertifyQuadratic(const Problem& p, const Values& values, co
     shorter.row(i) = length[static_cast<std::size_t>(i)] * g.row(i);
   }
   const QpSolutions full = SolveAll(project, g - at, terms.b, Matrix(), {});
-  std::vector<std::shared_ptr<const Curved>> curved;
-  if (!strict) for (const auto& f : solve) curved.push_back(CurvedOf(f->P));
+  std::vector<const Matrix*> forms;
+  if (!strict) for (const auto& f : solve) forms.push_back(&f->P);
+  const std::vector<std::shared_ptr<const Curved>> curved = CurvedOf(forms);
   const bool convex = strict || std::all_of(curved.begin(), curved.end(), [](const auto& k) { return k != nullptr; });
   // Multipliers grow with the step: those of one are near those of another.
   const auto scaled = [&](const std::vector<double>& by) {

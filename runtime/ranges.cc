@@ -119,12 +119,6 @@ void TightenLifted(const SparseRows& rows, const double* b, Range& range) {
     if (std::abs(most[t]) < kNoBound) range.hi[t] = std::min(range.hi[t], most[t]);
 }
 
-bool HasInputs(const Problem& problem, const compiler::Function& f, const Values& values) {
-  return std::all_of(f.inputs.begin(), f.inputs.end(), [&](const compiler::Input& in) {
-    return values.count(in.name) > 0 || problem.shared.count(in.name) > 0;
-  });
-}
-
 }  // namespace
 
 bool IsFree(double bound) { return !(std::abs(bound) < kNoBound); }
@@ -156,7 +150,7 @@ Ranges RangesOf(const Problem& p, const Values& values, std::int64_t batch) {
   const c10::NoGradGuard no_grad;
   const std::int64_t n = p.VariableSize();
   const auto& region = p.program.region;
-  if (!region || !HasInputs(p, region->ranges, values))
+  if (!region)
     return {Matrix::Constant(batch, n, -kNoBound), Matrix::Constant(batch, n, kNoBound)};
   const Values out = Evaluate(p, region->ranges, values);
   return {ToMatrix(AlongBatch(out.at("ranges/lo"), {n}, batch)), ToMatrix(AlongBatch(out.at("ranges/hi"), {n}, batch))};

@@ -154,6 +154,23 @@ TEST(Gap, LevelsOfCertificates) {
   EXPECT_TRUE(!none.objective && !none.residual && !none.gap && none.violations.empty());
 }
 
+// More instances than are taken at once: each has the bound that it has alone.
+TEST(Gap, InParts) {
+  const Problem p = MakeProblem(
+      "context c : real[200] ~ normal(0, 1)\ncontext s : real ~ uniform(1, 2)\nvariable y : real[200] in ball(1)\n"
+      "minimize s * sumsq(y) + dot(c, y)\n");
+  constexpr std::int64_t kBatch = 230;
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{7});
+  Values all = Sample(p, kBatch, Split::kTest, g);
+  all["y"] = 0.05 * at::randn({kBatch, 200}, g, at::TensorOptions(at::kDouble));
+  const Certificate whole = Certify(p, all, kBatch);
+  ASSERT_TRUE(whole.gap);
+  Values last;
+  for (const auto& [name, t] : all) last[name] = t.narrow(0, kBatch - 30, 30);
+  const Certificate part = Certify(p, last, 30);
+  EXPECT_LT((whole.gap->narrow(0, kBatch - 30, 30) - *part.gap).abs().max().item<double>(), 1e-9);
+}
+
 // Unbounded below in some instances: what bounds there are is infinite for these.
 TEST(Gap, WithoutABoundItIsInfinite) {
   const Problem p = MakeProblem(
