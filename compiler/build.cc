@@ -37,7 +37,7 @@ void Values(Parts& parts, std::vector<ValueKind> kinds, Scope::Kinds inputs, con
   std::vector<std::string> done;
   out = parts.Make(name, std::move(inputs), [&](Scope& s) {
     ForEachValue(parts.problem, [&](const std::string& n, const lang::ValueDecl& v) {
-      if (!std::count(kinds.begin(), kinds.end(), v.kind) || std::count(done.begin(), done.end(), n)) return;
+      if (!std::count(kinds.begin(), kinds.end(), KindOf(v)) || std::count(done.begin(), done.end(), n)) return;
       if (!v.type && v.origin == lang::ValueDecl::Origin::kRead) return;  // a table or its row: its fields are read
       if (v.origin == lang::ValueDecl::Origin::kNone) return;             // a problem that is only called
       done.push_back(n);
@@ -74,6 +74,11 @@ void ReportLeftOut(const lang::Problem& p, const Program& program, lang::Diagnos
 }
 
 }  // namespace
+
+std::int64_t StepsOf(const Refinement& r) {
+  const auto it = r.settings.find("steps");
+  return it == r.settings.end() ? kRefinementSteps : static_cast<std::int64_t>(it->second);
+}
 
 bool IsKept(const Program& p, const std::string& constraint) {
   return std::count(p.kept.begin(), p.kept.end(), constraint) ||
@@ -119,14 +124,16 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   Parts parts{problem, tables, program, diagnostics, nullptr};
   parts.Make("declare", {}, [&](Scope& s) {
     ForEachValue(problem, [&](const std::string& n, const lang::ValueDecl& v) {
-      if (!v.type || v.kind == ValueKind::kConst || v.kind == ValueKind::kRandom) return;
-      auto& list = v.kind == ValueKind::kData        ? program.data
-                   : v.kind == ValueKind::kParameter ? program.parameters
-                   : v.kind == ValueKind::kContext   ? program.contexts
-                   : v.kind == ValueKind::kHidden    ? program.hidden
+      const ValueKind kind = KindOf(v);
+      const bool table = !v.type && v.origin != lang::ValueDecl::Origin::kDrawn;
+      if (table || kind == ValueKind::kConst || kind == ValueKind::kRandom) return;
+      auto& list = kind == ValueKind::kData        ? program.data
+                   : kind == ValueKind::kParameter ? program.parameters
+                   : kind == ValueKind::kContext   ? program.contexts
+                   : kind == ValueKind::kHidden    ? program.hidden
                                                      : program.variables;
       if (std::any_of(list.begin(), list.end(), [&](const Named& x) { return x.name == n; })) return;
-      list.push_back({n, {s.ElemOf(*v.type), s.Dims(v)}});
+      list.push_back({n, v.type ? Type{s.ElemOf(*v.type), s.Dims(v)} : Type{}});
       if (v.set && IsManifold(problem, *v.set)) program.manifolds.push_back(n);
       if (v.set && IsDiscreteSet(problem, *v.set)) program.discrete.push_back(n);
     });
@@ -182,6 +189,7 @@ Program Build(const lang::Program& source, const lang::Problem& problem, const T
   BuildSettings(parts);
   BuildLosses(parts);
   BuildRead(parts);
+  BuildSlow(parts);
   ReportLeftOut(problem, program, diagnostics);
   return program;
 }

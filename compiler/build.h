@@ -37,11 +37,29 @@ struct Draw {
   bool stepwise = false;  // of one method's steps, which alone reads it
 };
 
+// What `model nearest` remembers of N instances of training that the reference solver has solved, as weights that no
+// loss moves: the contexts, flat, times a scale for each entry; half of their squared norms; the scale; the solutions,
+// flat. A prediction is the solution of the instance whose contexts are nearest.
+namespace nearest {
+constexpr const char* kContexts = "weight/model.nearest/contexts";    // real[N, contexts]
+constexpr const char* kNorms = "weight/model.nearest/norms";          // real[N]
+constexpr const char* kScale = "weight/model.nearest/scale";          // real[contexts]
+constexpr const char* kSolutions = "weight/model.nearest/solutions";  // real[N, variables]
+constexpr const char* kOwner = "model.nearest";
+}  // namespace nearest
+
 struct Weight {
   std::string input;  // "weight/NET/K"
   Type type;
   double bound = 0;   // its start: start + uniform(-bound, bound), 1 / sqrt(fan in) as LibTorch's linear layer
   double start = 0;
+};
+
+// A network whose weights follow those of another: after each step of training they move by `tau` of the way
+// (Lillicrap et al. 2016).
+struct SlowNetwork {
+  std::string name, follows;
+  double tau = 0.005;
 };
 
 struct Row {
@@ -81,6 +99,10 @@ struct Refinement {
   double sigma = 0.1;                      // of kPerturbed: the deviation of the starts
   std::int64_t samples = 16;               // and how many there are
 };
+
+// The steps that a refinement takes where the file does not say how many.
+constexpr std::int64_t kRefinementSteps = 10;
+std::int64_t StepsOf(const Refinement& refinement);
 
 // What `model` and `solve` say: a prediction, then refinements.
 struct Stages {
@@ -183,6 +205,8 @@ struct Program {
   std::optional<Function> start_function;   // data and draws → every parameter's start
   std::optional<Function> weights_function; // tables → every weight of a network that is read from a file
   std::vector<std::string> read;            // parameters and networks from files: fixed unless a loss names them
+  std::vector<SlowNetwork> slow;            // no loss moves them
+  std::optional<std::int64_t> nearest;      // of `model nearest`: how many solved instances it remembers; see Nearest
   std::optional<Function> sample_function;  // data, rows and draws → every context and hidden value
   std::optional<Function> objective;        // → "objective", the quantity that is minimized
   std::optional<Function> equations;        // of `find`: → "sides", left less right, flat

@@ -135,8 +135,13 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
   if (keywords && (it != problem.names.end() || name == "objective" || name == "violation")) {
     if (call.args.size() == 1 && call.args[0].keyword->text == "step") return Traced(name, *call.args[0].value);
     World world{worlds.back().replaced, {}, worlds.back().networks};
+    std::optional<Term> step;
     for (const lang::Argument& a : call.args) {
-      if (a.keyword->text == "step") Unsupported(e.span, "`step =` beside other replacements");
+      if (a.keyword->text == "step") {
+        if (!results) Refuse(lang::Code::kBindingTime, e.span, "`step =` is known to losses and reports only");
+        step = Eval(*a.value);
+        continue;
+      }
       const auto target = problem.names.find(a.keyword->text);
       if (target == problem.names.end())
         Refuse(lang::Code::kUnknownName, a.keyword->span, fmt::format("`{}` is not declared", a.keyword->text));
@@ -155,6 +160,7 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
       world.replaced[a.keyword->text] = t;
     }
     worlds.push_back(std::move(world));
+    if (step) RunElsewhere(e.span, &*step);
     const Term t = EvalNamed(name, e.span);
     worlds.pop_back();
     return t;

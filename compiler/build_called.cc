@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // PROBLEM(context = E, …).variable: the answer of an earlier problem as an expression. One that writes
-// `solve NAME = EXPR` answers with that expression; one that is smooth, convex and free is minimized by Newton steps,
-// and differentiated at the answer by the implicit function theorem.
+// `solve NAME = EXPR` answers with that expression; one that is smooth and convex is minimized by Newton steps, each
+// over the rows of its linear constraints and sets where it has some, and differentiated at the answer by the implicit
+// function theorem.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "compiler/build_parts.h"
 #include "compiler/curvature.h"
 #include "compiler/extract.h"
+#include "compiler/plan.h"
 
 namespace amo::compiler {
 
@@ -57,11 +59,41 @@ Term Scope::Called(const lang::Member& m, const lang::Call& call, const lang::Ex
 namespace {
 
 constexpr int kNewtonSteps = 30, kHalvings = 12;
+constexpr std::int64_t kMostRows = 200;
+// Of the identity, beside the Hessian of a step over rows: linear programs have none, and each such step is one of the
+// proximal point method (Rockafellar 1976), whose error falls by this factor over the Hessian's least eigenvalue.
+constexpr double kProximity = 1e-6;
 
-// Why Newton steps would not find the minimum of the problem; "" where they do. `quadratic`: the first one does.
-std::string WhyNoNewton(const lang::Problem& called, const Tables& tables, bool& quadratic) {
+// What Newton steps have to know of a called problem.
+struct Steps {
+  bool affine = false, quadratic = false;  // the objective: then the first step is the last
+  bool rows = false;       // it has sets or constraints
+};
+
+// Why its sets and constraints are no rows of a polyhedron; "" where they are.
+std::string WhyNoRows(const lang::Problem& called, Parts& parts) {
+  const auto demands = parts.Make("demands", kSeen, [&](Scope& s) {
+    const Scope::Demands d = s.AllDemands();
+    s.b.Output("negative", d.negative.value);
+    s.b.Output("equal", d.equal.value);
+    return true;
+  });
+  if (!demands) return "its constraints cannot be compiled";
+  std::vector<int> wrt;
+  for (std::size_t k = 0; k < demands->inputs.size(); ++k)
+    if (AsVariable(called, demands->inputs[k].name)) wrt.push_back(static_cast<int>(k));
+  const std::vector<Curvature> c = Curvatures(*demands, wrt);
+  std::int64_t rows = 0;
+  for (const Output& o : demands->outputs) {
+    if (c[static_cast<std::size_t>(o.value.index)].degree > Degree::kAffine) return "a constraint is not linear";
+    rows += Count(demands->type(o.value).shape) * (o.name == "equal" ? 2 : 1);
+  }
+  return rows > kMostRows ? fmt::format("it has {} rows of constraints, more than {}", rows, kMostRows) : "";
+}
+
+// Why Newton steps would not find the minimum of the problem; "" where they do.
+std::string WhyNoNewton(const lang::Problem& called, const Tables& tables, Steps& steps) {
   if (called.objectives.empty()) return "it minimizes nothing";
-  if (!called.constraints.empty()) return "it has constraints";
   Program program;
   lang::Diagnostics muted;
   Parts parts{called, tables, program, muted, nullptr};
@@ -74,13 +106,16 @@ std::string WhyNoNewton(const lang::Problem& called, const Tables& tables, bool&
   for (const auto& [name, decl] : called.names) {
     const lang::ValueDecl* v = AsVariable(called, name);
     if (!v) continue;
-    if (v->set || !v->type || v->type->name.text != "real") return fmt::format("`{}` is in a set", name);
+    if (!v->type || v->type->name.text != "real") return fmt::format("`{}` is not real", name);
+    if (v->set && !IsPolyhedron(called, *v->set)) return fmt::format("`{}` is in a set that is no polyhedron", name);
+    steps.rows = steps.rows || v->set;
     if (const int k = objective->FindInput(name); k >= 0) wrt.push_back(k);
   }
   const Curvature c = Curvatures(*objective, wrt)[static_cast<std::size_t>(objective->outputs[0].value.index)];
   if (!c.smooth || !c.convex) return "it is not known to be smooth and convex";
-  quadratic = c.degree <= Degree::kQuadratic;
-  return "";
+  steps.affine = c.degree <= Degree::kAffine, steps.quadratic = c.degree <= Degree::kQuadratic;
+  steps.rows = steps.rows || !called.constraints.empty();
+  return steps.rows ? WhyNoRows(called, parts) : "";
 }
 
 // Newton's method for a called problem, whose variables are one vector. Each value may vary with the loops that are
@@ -126,6 +161,32 @@ class Newton {
 
   Term Stepped(const Term& w) { return s_.Sub(w, s_.LinearSolution(Hessian(w), Gradient(w))); }
 
+  // Zeros, moved to the nearest point that keeps all rows.
+  Term StartOnRows() {
+    const Term w = Start();
+    rows_ = LinearRowsOf(s_, w, [this](const Term& x) { return Cut(x); });
+    return NearestOnRows(s_, rows_, w);
+  }
+
+  // The minimum over the rows of the quadratic model at `w`: with H = L L', the nearest point in z = L' (x - w).
+  Term SteppedOnRows(const Term& w, double share = kProximity) {
+    Term h = Hessian(w);
+    const Term diagonal = s_.ReduceAll(Op::kReduceSum, s_.Mul(s_.Unary(Op::kAbs, h), s_.Identity(n_)));
+    const Term proximity =
+        s_.Mul(s_.Number(share), s_.Add(s_.Number(1), s_.Div(diagonal, s_.Number(static_cast<double>(n_)))));
+    h = s_.Add(h, s_.Mul(proximity, s_.Identity(n_)));
+    const Term l = s_.Cholesky(h);
+    const Term target = s_.Unary(Op::kNeg, s_.LinearSolution(l, Gradient(w)));
+    const Term rows = s_.Transposed(s_.LinearSolution(l, s_.Transposed(rows_.matrix, {})), {});
+    const Term room = s_.Sub(rows_.bound, s_.Contract(rows_.matrix, w, {0, 1}, {1}, {0}));
+    const Term z = NearestOnRows(s_, {rows, room}, target);
+    return s_.Add(w, s_.LinearSolution(s_.Transposed(l, {}), z));
+  }
+
+  Term DescendedOnRows(const Term& w) {
+    return s_.Descended(w, s_.Sub(w, SteppedOnRows(w)), kHalvings, [&](const Term& x) { return Objective(x); });
+  }
+
   std::map<std::string, Term> Cut(const Term& w) {
     std::map<std::string, Term> named;
     const std::vector<Term> parts = s_.Cut(w, shapes_);
@@ -141,6 +202,7 @@ class Newton {
   std::vector<std::string> names_;
   std::vector<Shape> shapes_;
   std::int64_t n_ = 0;
+  LinearRows rows_;
 };
 
 }  // namespace
@@ -153,12 +215,13 @@ Term Scope::Solution(const lang::Problem& called, const std::string& variable, l
     if (d != written->predictions.end())
       return Declared(Family(d->index, *d->value), *AsVariable(called, variable), d->value->span);
   }
-  bool quadratic = false;
-  const std::string why = WhyNoNewton(called, tables, quadratic);
+  Steps steps;
+  const std::string why = WhyNoNewton(called, tables, steps);
   if (!why.empty())
     Refuse(lang::Code::kUnsupported, at,
            fmt::format("the problem `{}` cannot be solved inside an expression: {}", called.name, why),
-           "a called problem writes its answer, `solve NAME = EXPR`, or is smooth, convex and without constraints");
+           "a called problem writes its answer, `solve NAME = EXPR`, or is smooth and convex, under linear "
+           "constraints");
   std::vector<int> axes;  // the loops on which its contexts depend
   for (const auto& [name, term] : worlds.back().replaced) {
     std::vector<int> all;
@@ -166,11 +229,19 @@ Term Scope::Solution(const lang::Problem& called, const std::string& variable, l
     axes = all;
   }
   Newton newton(*this, called, axes);
-  Term w = newton.Start();
-  if (quadratic) return newton.Cut(newton.Stepped(w)).at(variable);
-  w = Unary(Op::kStop, Repeated(w, kNewtonSteps, [&](const Term& x) { return newton.Descended(x); }));
-  // Derivatives are those of two more steps: each doubles the order to which the answer follows its contexts.
-  return newton.Cut(newton.Stepped(newton.Stepped(w))).at(variable);
+  Term w = steps.rows ? newton.StartOnRows() : newton.Start();
+  w = Widen(w, axes, Own(w));
+  if (steps.quadratic && !steps.rows) return newton.Cut(newton.Stepped(w)).at(variable);
+  if (steps.quadratic) w = newton.SteppedOnRows(w);
+  else
+    w = Repeated(w, kNewtonSteps,
+                 [&](const Term& x) { return steps.rows ? newton.DescendedOnRows(x) : newton.Descended(x); });
+  w = Unary(Op::kStop, w);
+  // Derivatives are those of two more steps: each doubles the order to which the answer follows its contexts, and
+  // divides what the steps over rows lack. Those of a linear program stay where they are, however short they are.
+  for (int k = 0; k < 2; ++k)
+    w = steps.rows ? newton.SteppedOnRows(w, steps.affine ? 1 : kProximity) : newton.Stepped(w);
+  return newton.Cut(w).at(variable);
 }
 
 }  // namespace amo::compiler

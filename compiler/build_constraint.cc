@@ -215,9 +215,9 @@ Scope::Demands Scope::AllDemands() {
     for (std::size_t k = 0; k < terms.size(); ++k)
       (cones[k] == Cone::kZero ? equal : negative).push_back(Flat(terms[k]));
   }
-  for (const Named& v : program.variables) {
-    const lang::ValueDecl& d = *AsVariable(problem, v.name);
-    const auto sides = d.set ? SidesOfSet(*this, *d.set, EvalNamed(v.name, d.set->span)) : std::nullopt;
+  for (const auto& [name, decl] : problem.names) {
+    const lang::ValueDecl* v = AsVariable(problem, name);
+    const auto sides = v && v->set ? SidesOfSet(*this, *v->set, EvalNamed(name, v->set->span)) : std::nullopt;
     if (!sides) continue;
     negative.insert(negative.end(), sides->negative.begin(), sides->negative.end());
     equal.insert(equal.end(), sides->equal.begin(), sides->equal.end());

@@ -19,7 +19,7 @@ Term MlpNet(Net& net, const std::vector<Term>& args, const Shape& result) {
 // h + W2 act(W1 h + b1) + b2, so many times, between two linear layers.
 Term ResidualNet(Net& net, const std::vector<Term>& args, const Shape& result) {
   Scope& s = net.s;
-  if (args.size() == 1 && s.Own(args[0]).size() > 1) s.Unsupported(net.at, "a `resnet` of an array that is no vector");
+  if (args.size() == 1 && s.Own(args[0]).size() == 3) return ImageResidualNet(net, s.Real(args[0]), result);
   const std::int64_t layers = net.Whole("layers", 2), width = net.Whole("hidden", 64);
   const std::string activation = net.Activation();
   Term h = net.Dense(net.Joined(args), width);

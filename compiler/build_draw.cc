@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/build_parts.h"
 #include "compiler/scope.h"
 #include "lang/builtins.h"
 #include "lang/factors.h"
@@ -136,43 +137,10 @@ Term Scope::Draw(const lang::Expr& distribution, const Shape& shape, const std::
     return Add(lo, Mul(Sub(arg(1, 1), lo), base(Base::kUniform)));
   }
   if (word->name == "uniform" && count == 1) {
-    const auto set = WordOf(*(*word->args)[0].value);
-    if (set && set->name == "sphere") {
-      const Term g = base(Base::kNormal);
-      return Div(g, Unary(Op::kSqrt, over_last(Mul(g, g))));
-    }
-    if (set && set->name == "ball" && set->args && set->args->size() == 1 && !shape.empty()) {
-      const Term g = base(Base::kNormal), r = Real(Eval(*(*set->args)[0].value));
-      // A direction, and a radius whose n-th power is uniform: one draw for each vector, the first of its entries.
-      const std::int64_t last = static_cast<std::int64_t>(shape.size()) - 1;
-      std::vector<std::int64_t> starts(axes.size() + shape.size(), 0), map;
-      const Term u = base(Base::kUniform, 1, "/radius");
-      Shape first = b.shape(u.value), lead(shape.begin(), shape.end() - 1);
-      first.back() = 1;
-      const Term one = Reshaped(Term{b.Slice(u.value, starts, first), axes, false, -1, 0}, lead);
-      for (std::int64_t d = 0; d < last; ++d) map.push_back(d);
-      map.push_back(-1);
-      const Term radius = Binary(Op::kPow, one, Number(1 / static_cast<double>(shape.back())), distribution.span, "^");
-      return Mul(Mul(r, Spread(radius, map, shape)), Div(g, Unary(Op::kSqrt, over_last(Mul(g, g)))));
-    }
-    if (set && set->name == "ballinf" && set->args && set->args->size() == 1) {
-      const Term r = Real(Eval(*(*set->args)[0].value));
-      return Mul(r, Sub(Mul(Number(2), base(Base::kUniform)), Number(1)));
-    }
-    if (set && set->name == "integers" && set->args && set->args->size() == 2) {  // both ends are drawn
-      const Term lo = Eval(*(*set->args)[0].value), hi = Eval(*(*set->args)[1].value);
-      const Term places = Mul(Real(Add(Sub(hi, lo), Number(1, Elem::kInt))), base(Base::kUniform));
-      const Term whole = Unary(Op::kToInt, Unary(Op::kFloor, Add(Real(lo), places)));
-      return Binary(Op::kMin, whole, hi, distribution.span, "min");
-    }
-    if (set && set->name == "simplex") {
-      const Term g = base(Base::kExponential);
-      return Div(g, over_last(g));
-    }
-    if (set && set->name == "box" && set->args && set->args->size() == 2) {
-      const Term lo = Real(Eval(*(*set->args)[0].value)), hi = Real(Eval(*(*set->args)[1].value));
-      return Add(lo, Mul(Sub(hi, lo), base(Base::kUniform)));
-    }
+    const auto t = UniformIn(*this, *(*word->args)[0].value, shape, axes, [&](Base kind, const std::string& suffix) {
+      return base(kind, 1, suffix);
+    });
+    if (t) return *t;
   }
   Unsupported(word->span, fmt::format("the distribution `{}`", word->name));
 }

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "compiler/build_parts.h"
 #include "compiler/scope.h"
 #include "lang/evaluate.h"
 
@@ -322,6 +323,10 @@ Term Scope::Global(const std::string& name, const lang::Decl& decl, lang::Span a
   }
   if (const auto* v = std::get_if<lang::ValueDecl>(&decl.node)) return ValueOf(name, *v, at);
   if (const auto* u = std::get_if<lang::UpdateDecl>(&decl.node); u && u->type) {
+    if (IsElsewhere(at)) {
+      RunElsewhere(at, nullptr);
+      if (const auto it = worlds.back().memo.find(name); it != worlds.back().memo.end()) return it->second;
+    }
     return Of(b.Input(name, Role::kInstance, {ElemOf(*u->type), Dims(*u->type)}));
   }
   Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is no value", name));
@@ -333,25 +338,19 @@ Term Scope::ValueOf(const std::string& name, const lang::ValueDecl& v, lang::Spa
     const auto ours = problem.names.find(name);
     if (theirs != caller_->problem.names.end() && theirs->second == ours->second) return caller_->FromOutside(name, at);
   }
-  const bool shared = v.kind == lang::ValueKind::kData || v.kind == lang::ValueKind::kParameter;
+  const lang::ValueKind kind = KindOf(v);
+  const bool shared = kind == lang::ValueKind::kData || kind == lang::ValueKind::kParameter;
   const Role role = shared ? Role::kShared : Role::kInstance;
-  if (std::count(inputs_.begin(), inputs_.end(), v.kind)) {
+  if (std::count(inputs_.begin(), inputs_.end(), kind)) {
     // ŷ at another context is another run of the model; the input here would be ŷ at this one.
-    if (v.kind == lang::ValueKind::kVariable) {
-      for (const auto& [other, term] : worlds.back().replaced) {
-        const auto it = problem.names.find(other);
-        const auto* o = it == problem.names.end() ? nullptr : std::get_if<lang::ValueDecl>(&it->second->node);
-        if (!o || (o->kind != lang::ValueKind::kContext && o->kind != lang::ValueKind::kHidden)) continue;
-        if (!results) Unsupported(at, fmt::format("the variable `{}` under a replaced `{}`", name, other));
-        if (o->kind == lang::ValueKind::kContext) return PredictedElsewhere(name, at);  // no model sees what is hidden
-      }
+    if (v.kind == lang::ValueKind::kVariable && IsElsewhere(at)) {
+      RunElsewhere(at, nullptr);
+      return worlds.back().memo.at(name);
     }
-    if (!v.type)
+    if (!v.type && v.origin != lang::ValueDecl::Origin::kDrawn)
       Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is a table: name a field, as in `{}.image`", name, name));
-    return Of(b.Input(name, role, {ElemOf(*v.type), Dims(v)}));
+    return Of(b.Input(name, role, v.type ? compiler::Type{ElemOf(*v.type), Dims(v)} : compiler::Type{}));
   }
-  const bool computed = v.origin == lang::ValueDecl::Origin::kComputed;
-  if (v.kind == lang::ValueKind::kConst && !computed) Unsupported(at, "a const that is drawn or read");
   switch (v.origin) {
     case lang::ValueDecl::Origin::kNone: break;
     case lang::ValueDecl::Origin::kComputed: {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chains of layers, and the network of convolutions that is one.
+// Chains of layers.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -42,17 +42,6 @@ Term Channels(Net& net, const Term& offset, const Shape& own) {
   return net.s.Spread(offset, map, own);
 }
 
-Term Convolution(Net& net, const Term& x, std::int64_t channels, const Shape& size, std::int64_t stride,
-                 std::int64_t pad, lang::Span at) {
-  const std::int64_t in = net.s.Own(x)[0];
-  Shape kernel{channels, in};
-  kernel.insert(kernel.end(), size.begin(), size.end());
-  const double bound = BoundOf(in * Count(size));
-  const Term weights = net.Weight(kernel, bound), offset = net.Weight({channels}, bound);
-  const Term y = net.s.Convolved(x, weights, stride, pad, at);
-  return net.s.Add(y, Channels(net, offset, net.s.Own(y)));
-}
-
 Term DenseLayer(const Layer& l, const Term& x) {
   if (l.net.s.Own(x).size() > 1) l.NeedsAxes(x, 1);
   return l.net.Dense(l.net.s.Flat(x), l.Number("size", 0, std::nullopt));
@@ -62,8 +51,8 @@ Term ConvLayer(const Layer& l, const Term& x) {
   const bool flat = l.name == "conv1d";
   l.NeedsAxes(x, flat ? 2 : 3);
   const std::int64_t channels = l.Number("channels", 0, std::nullopt), size = l.Number("size", 1, std::nullopt);
-  return Convolution(l.net, x, channels, flat ? Shape{size} : Shape{size, size}, l.Number("stride", kByKeyword, 1),
-                     l.Number("pad", kByKeyword, 0), l.at);
+  return l.net.Convolution(x, channels, flat ? Shape{size} : Shape{size, size}, l.Number("stride", kByKeyword, 1),
+                           l.Number("pad", kByKeyword, 0), l.at);
 }
 
 // LibTorch counts the fan in of a transposed convolution by the channels that come out.
@@ -105,6 +94,17 @@ constexpr LayerRow kLayers[] = {
 
 }  // namespace
 
+Term Net::Convolution(const Term& x, std::int64_t channels, const Shape& size, std::int64_t stride, std::int64_t pad,
+                      lang::Span place, std::optional<double> bound) {
+  const std::int64_t in = s.Own(x)[0];
+  Shape kernel{channels, in};
+  kernel.insert(kernel.end(), size.begin(), size.end());
+  const double start = bound.value_or(BoundOf(in * Count(size)));
+  const Term matrix = Weight(kernel, start), offset = Weight({channels}, start);  // in this order, by every compiler
+  const Term y = s.Convolved(x, matrix, stride, pad, place);
+  return s.Add(y, Channels(*this, offset, s.Own(y)));
+}
+
 // Exactly its layers. One argument keeps its shape, several are one vector.
 Term Chain(Net& net, const std::vector<Term>& args, const Shape&) {
   if (!net.settings) net.s.Refuse(lang::Code::kArgumentCount, net.at, "a `chain` has at least one layer");
@@ -121,20 +121,6 @@ Term Chain(Net& net, const std::vector<Term>& args, const Shape&) {
     else net.s.Unsupported(a.value->span, fmt::format("the layer `{}`", name));
   }
   return h;
-}
-
-// 3 by 3 convolutions, each with pooling by 2 while there is room; then an mlp.
-Term ConvolutionNet(Net& net, const std::vector<Term>& args, const Shape& result) {
-  Scope& s = net.s;
-  if (args.size() != 1 || s.Own(args[0]).size() != 3)
-    s.Refuse(lang::Code::kShapeMismatch, net.at, "`convnet` takes one array of channels, height and width");
-  const std::string activation = net.Activation();
-  Term h = s.Real(args[0]);
-  for (std::int64_t channels : net.Sizes("channels", {16, 32})) {
-    h = net.Activated(activation, Convolution(net, h, channels, {3, 3}, 1, 1, net.at));
-    if (s.Own(h)[1] >= 2 && s.Own(h)[2] >= 2) h = s.MaxPooled(h, 2, 2, net.at);
-  }
-  return net.Mlp(s.Flat(h), net.Sizes("hidden", {}), activation, Count(result));
 }
 
 }  // namespace amo::compiler

@@ -28,6 +28,7 @@ const std::vector<BuilderRow> kBuilders = {
     {"transformer", {"layers", "heads", "hidden"}, Transformer},
     {"deepset", {"hidden", "activation"}, DeepSet},
     {"icnn", {"hidden", "activation"}, ConvexNet},
+    {"gnn", {"layers", "hidden", "activation"}, GraphNet},
 };
 
 struct ActivationRow {
@@ -201,13 +202,12 @@ void Scope::RefuseBodiless(const lang::NetworkDecl& network) {
 }
 
 std::vector<NetworkWeights::Array> Scope::WeightArrays(const lang::NetworkDecl& network) {
-  if (!network.body) RefuseBodiless(network);
   Builder scratch("weights");
   Scope s(scratch, problem, tables, program, {}, diagnostics);
   std::vector<Term> args;
   for (const lang::Param& p : network.params) args.push_back(s.Of(scratch.Filled(0, s.Dims(p.type))));
   NetworkWeights weights{NetworkWeights::From::kCounted, network.name.text, nullptr, {}, 0, {}, {}};
-  s.NetworkFrom(weights, network.body.get(), args, s.Dims(network.result), network.name.span);
+  s.NetworkFrom(weights, &LayersOf(network), args, s.Dims(network.result), network.name.span);
   return weights.arrays;
 }
 
@@ -232,7 +232,7 @@ Term Scope::CallNetwork(const lang::NetworkDecl& named, const lang::Call& call,
   const auto replaced = worlds.back().networks.find(named.name.text);
   const lang::NetworkDecl& network = replaced == worlds.back().networks.end() ? named : *replaced->second;
   const std::string& name = network.name.text;
-  if (!network.body) RefuseBodiless(network);
+  const lang::Expr& layers = LayersOf(network);
   if (call.args.size() != network.params.size())
     Refuse(lang::Code::kArgumentCount, e.span,
            fmt::format("`{}` takes {} arguments, {} are given", name, network.params.size(), call.args.size()));
@@ -244,7 +244,7 @@ Term Scope::CallNetwork(const lang::NetworkDecl& named, const lang::Call& call,
     std::vector<Term> parts;
     for (const lang::ExprPtr& w : call.weights) parts.push_back(Flat(Real(Eval(*w))));
     const Term given = Concat(std::move(parts), 0, call.weights[0]->span);
-    return Network(name, network.body.get(), args, result, call.weights[0]->span, &given);
+    return Network(name, &layers, args, result, call.weights[0]->span, &given);
   }
   NetworkWeights weights{NetworkWeights::From::kOwn, name, nullptr, {}, 0, {}, {}};
   if (member.size() != network.index.size())
@@ -263,7 +263,7 @@ Term Scope::CallNetwork(const lang::NetworkDecl& named, const lang::Call& call,
              fmt::format("the index {} leaves the family of {} networks", *known, weights.family.back()));
     weights.member.push_back(lo == 0 ? at : Sub(at, Number(lo, Elem::kInt)));
   }
-  return NetworkFrom(weights, network.body.get(), args, result, e.span);
+  return NetworkFrom(weights, &layers, args, result, e.span);
 }
 
 // ---- the network

@@ -3,6 +3,7 @@
 #define AMO_COMPILER_BUILD_NETWORK_H_
 
 #include <cmath>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct Net {
   Term Activated(const std::string& activation, const Term& x);
   Term Joined(const std::vector<Term>& args);    // one vector of all entries
   Term Mlp(Term x, const std::vector<std::int64_t>& hidden, const std::string& activation, std::int64_t out);
+  // A kernel for each of `channels` over x [c, h, w] or [c, l], and an offset for each (build_layer.cc).
+  Term Convolution(const Term& x, std::int64_t channels, const Shape& size, std::int64_t stride, std::int64_t pad,
+                   lang::Span place, std::optional<double> bound = std::nullopt);
   Term Part(const Term& x, std::int64_t from, std::int64_t count) const;  // of a vector
   void NeedsCount(const Term& x, const Shape& result) const;              // refuses another number of entries
 };
@@ -50,7 +54,9 @@ Term ResidualNet(Net& net, const std::vector<Term>& args, const Shape& result); 
 Term DeepSet(Net& net, const std::vector<Term>& args, const Shape& result);         // build_dense.cc
 Term ConvexNet(Net& net, const std::vector<Term>& args, const Shape& result);       // build_dense.cc
 Term Chain(Net& net, const std::vector<Term>& args, const Shape& result);           // build_layer.cc
-Term ConvolutionNet(Net& net, const std::vector<Term>& args, const Shape& result);  // build_layer.cc
+Term ConvolutionNet(Net& net, const std::vector<Term>& args, const Shape& result);  // build_image.cc
+Term ImageResidualNet(Net& net, const Term& image, const Shape& result);            // build_image.cc
+Term GraphNet(Net& net, const std::vector<Term>& args, const Shape& result);        // build_graph.cc
 Term GruCell(Net& net, const std::vector<Term>& args, const Shape& result);         // build_recurrent.cc
 Term LstmCell(Net& net, const std::vector<Term>& args, const Shape& result);        // build_recurrent.cc
 Term Transformer(Net& net, const std::vector<Term>& args, const Shape& result);     // build_attention.cc

@@ -42,6 +42,12 @@ struct Parts {
 const Scope::Kinds kSeen = {lang::ValueKind::kData, lang::ValueKind::kParameter, lang::ValueKind::kHidden,
                             lang::ValueKind::kContext, lang::ValueKind::kVariable};
 
+// When the value is known: a const that is drawn or read has the file's own seed or file, as data have.
+inline lang::ValueKind KindOf(const lang::ValueDecl& v) {
+  const bool once = v.kind == lang::ValueKind::kConst && v.origin != lang::ValueDecl::Origin::kComputed;
+  return once ? lang::ValueKind::kData : v.kind;
+}
+
 const lang::ValueDecl* AsVariable(const lang::Problem& problem, const std::string& name);  // null: it is none
 
 // Whether the model has a stage of this name, or, with `complete` or `correct`, sees to the constraints by itself.
@@ -60,11 +66,28 @@ struct Gap {
 std::vector<Term> OverGaps(Scope& s, const lang::Constraint& c,
                            const std::function<Term(const Gap&, const std::vector<int>&)>& of);
 
+// A draw that is uniform over a set; nothing where it cannot be drawn so. `base`: base draws of the shape, by suffixes
+// of their names; `axes`: their loops. build_uniform.cc
+std::optional<Term> UniformIn(Scope& s, const lang::Expr& set, const Shape& shape, const std::vector<int>& axes,
+                              const std::function<Term(Draw::Base, const std::string&)>& base);
+
+// All that sets and constraints demand, as matrix w <= bound, of all variables in one vector w; they are affine in it.
+// `zeros`: such a vector, with the loops that the rows may differ by. `cut`: the variables in it, by name.
+// build_rows.cc
+struct LinearRows {
+  Term matrix, bound;
+};
+LinearRows LinearRowsOf(Scope& s, const Term& zeros,
+                        const std::function<std::map<std::string, Term>(const Term&)>& cut);
+// The nearest point that keeps them, by the standard library's `polyhedron`.
+Term NearestOnRows(Scope& s, const LinearRows& rows, const Term& w);
+
 void BuildStages(Parts& parts);    // build_stages.cc: model, solve, update and its states
 void BuildSettings(Parts& parts);  // build_stages.cc: train
 void BuildLagrangian(Parts& parts);  // build_constraint.cc: the constraints that no projection keeps
 void BuildRows(Parts& parts);  // build_constraint.cc: all constraints and sets as rows
 void BuildLosses(Parts& parts);    // build_result.cc: losses, reports
+void BuildSlow(Parts& parts);      // build_slow.cc: networks that follow others
 void BuildRead(Parts& parts);      // build_read.cc: what is learned, or not, and starts from files
 
 }  // namespace amo::compiler

@@ -118,7 +118,6 @@ class Closing {
 }  // namespace
 
 Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
-  if (call.condition) Unsupported(call.condition->span, "a condition in `scan`");
   const lang::Binder *state = nullptr, *index = nullptr;
   for (const lang::Binder& binder : call.binders) {
     if (binder.kind == lang::Binder::Kind::kInit) state = &binder;
@@ -154,6 +153,10 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
       if (binder.kind == lang::Binder::Kind::kDraw) DrawForSteps(binder, steps, Of(t));
     }
     next = Eval(*call.body);
+    if (call.condition) {  // a step that does not count leaves the state as it is
+      const Term before = frames.back().locals[state->name.text];
+      next = Select(Eval(*call.condition), next, before, call.condition->span);
+    }
     frames.pop_back();
     b.At(e.span);
     if (Own(next) != own) {
@@ -169,16 +172,23 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
   }
   const Value first = Widen(Real(start), axes, own).value;
   const Value v = Closing(b, "step", held, t, steps).Close(first, Widen(Real(next), axes, own).value);
+  const Term states = AllStates(v, axes, own);
+  return whole ? Unary(Op::kToInt, states) : states;
+}
+
+// The states of a scan `v` made by Closing, before its first step and after each: [H + 1, own..].
+Term Scope::AllStates(Value v, const std::vector<int>& axes, const Shape& own) {
   const Node node = b.node(v);
+  Shape one = own;
+  one.insert(one.begin(), 1);
   // The steps' axis comes after the loops'.
   std::vector<std::int64_t> order;
   for (std::size_t d = 0; d < axes.size(); ++d) order.push_back(I(d) + 1);
   order.push_back(0);
   for (std::size_t d = 0; d < own.size(); ++d) order.push_back(I(axes.size() + d) + 1);
-  Term before{b.Transpose(b.ScanPart(node, v, 1), order), axes, false, -1, 0};
-  Term last = Reshaped({b.ScanPart(node, v, 0), axes, false, -1, 0}, one);
-  if (whole) before = Unary(Op::kToInt, before), last = Unary(Op::kToInt, last);
-  return Concat({before, last}, 0, e.span);
+  const Term before{b.Transpose(b.ScanPart(node, v, 1), order), axes, false, -1, 0};
+  const Term last = Reshaped({b.ScanPart(node, v, 0), axes, false, -1, 0}, one);
+  return Concat({before, last}, 0, {});
 }
 
 Term Scope::Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step) {
@@ -186,6 +196,18 @@ Term Scope::Repeated(const Term& start, std::int64_t steps, const std::function<
   const Term next = step({held, start.axes, false, -1, 0});
   const Value all = Closing(b, "step", held, t, steps).Close(start.value, next.value);
   return {b.ScanPart(b.node(all), all, 0), start.axes, false, -1, 0};
+}
+
+Term Scope::History(const Term& start, std::int64_t steps,
+                    const std::function<Term(const Term&, const Term&)>& step) {
+  const Shape own = Own(start);
+  Shape one = own;
+  one.insert(one.begin(), 1);
+  if (steps == 0) return Reshaped(start, one);
+  const Value held = b.Placeholder(b.type(start.value)), t = b.Placeholder({Elem::kInt, {}});
+  const Term next = step({held, start.axes, false, -1, 0}, Of(t));
+  const Value all = Closing(b, "step", held, t, steps).Close(start.value, next.value);
+  return AllStates(all, start.axes, own);
 }
 
 // A draw of its own for each step: one more loop around it, whose axis the step indexes.

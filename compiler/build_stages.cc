@@ -104,19 +104,6 @@ Stages BuildOne(Parts& parts, const lang::Stages* written, const std::string& na
   return stages;
 }
 
-// `find` of a fixed point, y == T(y), as an iteration; false where it is none.
-bool FixedPoint(Parts& parts, Scope& s) {
-  bool any = false;
-  for (const Named& v : parts.program.variables) {
-    const lang::Expr* map = FixedPointOf(parts.problem, v.name);
-    any = any || map;
-    const lang::ValueDecl& d = *AsVariable(parts.problem, v.name);
-    s.b.Output(v.name, map ? s.Declared(s.Real(s.Eval(*map)), d, map->span).value
-                           : s.EvalNamed(v.name, d.names[0].span).value);
-  }
-  return any;
-}
-
 // The file's own iteration, one step on, and the states it starts with.
 void BuildUpdate(Parts& parts) {
   const lang::Problem& problem = parts.problem;
@@ -124,16 +111,8 @@ void BuildUpdate(Parts& parts) {
   if (problem.updates.empty() && problem.finds.empty()) return;
   program.update = parts.Make("update", kSeen, [&](Scope& s) {
     s.in_step = true;
-    if (problem.updates.empty()) return FixedPoint(parts, s);
-    for (const lang::UpdateDecl* u : problem.updates) {
-      const lang::ValueDecl* v = AsVariable(problem, u->name.text);
-      const Term next = s.Real(s.Family(u->index, *u->value));
-      const Term t = v         ? s.Declared(next, *v, u->value->span)
-                     : u->type ? s.Declared(next, *u->type, u->value->span)
-                               : next;
-      s.b.Output(u->name.text, t.value);
-    }
-    return true;
+    for (const auto& [name, t] : UpdatedValues(parts, s)) s.b.Output(name, t.value);
+    return !s.b.function().outputs.empty();
   });
   if (program.states.empty()) return;
   program.state_function =
@@ -148,6 +127,35 @@ void BuildUpdate(Parts& parts) {
         }
         return true;
       });
+}
+
+}  // namespace
+
+namespace {
+
+Term NearestSolution(Scope& s, const lang::Call* settings, const std::vector<Term>& contexts, std::int64_t entries) {
+  constexpr std::int64_t kRemembered = 1000;
+  std::int64_t count = kRemembered;
+  if (settings)
+    for (const lang::Argument& a : settings->args)
+      count = static_cast<std::int64_t>(s.Constant(*a.value, "the setting `count`"));
+  s.program.nearest = count;
+  std::vector<Term> flat;
+  for (const Term& c : contexts) flat.push_back(s.Flat(s.Real(c)));
+  const Term x = s.Concat(std::move(flat), 0, {});
+  const std::int64_t width = s.Own(x)[0];
+  const auto remembered = [&](const char* input, Shape shape) {
+    const Type type{Elem::kReal, std::move(shape)};
+    std::vector<Weight>& all = s.program.weights;
+    if (std::none_of(all.begin(), all.end(), [&](const Weight& w) { return w.input == input; }))
+      all.push_back({input, type});
+    return s.InputOnce(input, Role::kShared, type);
+  };
+  const Term scaled = s.Mul(x, remembered(nearest::kScale, {width}));
+  const Term products = s.Contract(remembered(nearest::kContexts, {count, width}), scaled, {0, 1}, {1}, {0});
+  const Term distances = s.Sub(remembered(nearest::kNorms, {count}), products);  // half the squares, less a constant
+  const Term at{s.b.Arg(Op::kArgMin, distances.value), distances.axes, false, -1, 0};
+  return s.GatherOne(remembered(nearest::kSolutions, {count, entries}), 0, at);
 }
 
 }  // namespace
@@ -180,24 +188,31 @@ std::vector<Term> Predictions(Parts& parts, Scope& s, const lang::Stages* writte
   std::vector<Term> contexts;
   for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, at));
   if (contexts.empty()) s.Unsupported(at, "a network without contexts");
+  if (word && word->name.text == "nearest")
+    return CutIntoVariables(s, NearestSolution(s, call, contexts, total), variables);
   return CutIntoVariables(s, s.Network("model", builder, contexts, {total}, at), variables);
 }
 
-Term Scope::PredictedElsewhere(const std::string& name, lang::Span at) {
-  if (!program.model.refinements.empty())
-    Unsupported(at, fmt::format("`{}` at another context, after refinements,", name));
-  if (!plan || !program.projected.empty() || program.conic)
-    Unsupported(at, fmt::format("`{}` at another context, under the projection onto all rows,", name));
-  Parts parts{problem, tables, program, diagnostics, plan};
-  const std::vector<Term> y = Predictions(parts, *this, problem.model, true);
-  Term found;
-  for (std::size_t k = 0; k < y.size(); ++k) {
-    const std::string& variable = program.variables[k].name;
-    const Term point = ProjectedVariable(parts, *this, variable, y[k]);
-    worlds.back().memo[variable] = point;
-    if (variable == name) found = point;
+std::map<std::string, Term> UpdatedValues(Parts& parts, Scope& s) {
+  const lang::Problem& problem = parts.problem;
+  std::map<std::string, Term> next;
+  for (const lang::UpdateDecl* u : problem.updates) {
+    const lang::ValueDecl* v = AsVariable(problem, u->name.text);
+    const Term t = s.Real(s.Family(u->index, *u->value));
+    next[u->name.text] = v         ? s.Declared(t, *v, u->value->span)
+                         : u->type ? s.Declared(t, *u->type, u->value->span)
+                                   : t;
   }
-  return found;
+  if (!problem.updates.empty()) return next;
+  bool any = false;  // `find y == T(y)` as an iteration
+  for (const Named& v : parts.program.variables) any = any || FixedPointOf(problem, v.name);
+  for (const Named& v : parts.program.variables) {
+    if (!any) break;
+    const lang::Expr* map = FixedPointOf(problem, v.name);
+    const lang::ValueDecl& d = *AsVariable(problem, v.name);
+    next[v.name] = map ? s.Declared(s.Real(s.Eval(*map)), d, map->span) : s.EvalNamed(v.name, d.names[0].span);
+  }
+  return next;
 }
 
 void BuildStages(Parts& parts) {

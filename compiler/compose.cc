@@ -335,11 +335,6 @@ Value LossOf(Composer& c, const Program& p, const Loss& l, const Env& results) {
 
 }  // namespace
 
-std::int64_t StepsOf(const Refinement& r) {
-  const auto it = r.settings.find("steps");
-  return it == r.settings.end() ? kRefinementSteps : static_cast<std::int64_t>(it->second);
-}
-
 std::optional<Composed> ComposeLosses(const Program& p, const std::vector<const Loss*>& losses, std::string& why) {
   Composer c(p);
   std::vector<const Trace*> traces;

@@ -30,10 +30,6 @@ struct Composed {
 // shared. Nullopt: a part is no formula, and `why` says which.
 std::optional<Composed> ComposeLosses(const Program& program, const std::vector<const Loss*>& losses, std::string& why);
 
-// The steps that a refinement takes where the file does not say how many.
-constexpr std::int64_t kRefinementSteps = 10;
-std::int64_t StepsOf(const Refinement& refinement);
-
 }  // namespace amo::compiler
 
 #endif  // AMO_COMPILER_COMPOSE_H_

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Derivatives of scans. The body's values are computed again in each step of a derivative, from the stored carries.
+// Derivatives of scans. The body's values are computed again in each step of a derivative, from the stored carries; but
+// for products whose entries are long sums, which are stored too where they are few.
 #include "compiler/derive_scan.h"
 
 #include <algorithm>
@@ -26,29 +27,121 @@ std::size_t StoredAt(const Node& scan, std::size_t k) {
   return at;
 }
 
-// The scan with every carry among its ys; what it had keeps its place.
+constexpr std::int64_t kLongSum = 16;         // terms of an entry that is stored rather than added up again
+constexpr std::int64_t kMostProducts = 4096;  // entries of all steps together, of one instance
+
+std::int64_t TermsOf(const Function& f, const Node& n) {
+  if (n.op != Op::kDot) return 0;
+  const DotLabels labels = LabelsOf(f, n);
+  std::int64_t terms = 1;
+  std::vector<std::int64_t> seen = labels.out;
+  const auto count = [&](const std::vector<std::int64_t>& own, const Shape& shape) {
+    for (std::size_t d = 0; d < own.size(); ++d) {
+      if (std::count(seen.begin(), seen.end(), own[d])) continue;
+      seen.push_back(own[d]);
+      terms *= shape[d];
+    }
+  };
+  count(labels.a, f.type(n.args[0]).shape);
+  count(labels.b, f.type(n.args[1]).shape);
+  return terms;
+}
+
+// The products of a body that its derivatives need and that are long sums.
+std::vector<Value> ProductsToStore(const Function& body, const ScanForm& form) {
+  std::vector<bool> long_sum(body.nodes.size());
+  bool any = false;
+  for (std::size_t i = 0; i < body.nodes.size(); ++i)
+    any = (long_sum[i] = TermsOf(body, body.nodes[i]) >= kLongSum) || any;
+  if (!any) return {};
+  Builder b("trial");
+  std::vector<Value> inputs, adjoints;
+  std::vector<int> wrt;
+  for (std::size_t k = 0; k < body.inputs.size(); ++k) {
+    inputs.push_back(b.Input(body.inputs[k].name, Role::kInstance, body.inputs[k].type));
+    if (body.inputs[k].type.elem == Elem::kReal) wrt.push_back(static_cast<int>(k));
+  }
+  for (std::size_t k = 0; k < body.outputs.size(); ++k)
+    adjoints.push_back(b.Input(fmt::format("adjoint/{}", k), Role::kInstance, body.type(body.outputs[k].value)));
+  const std::vector<Value> values = Inline(b, body, inputs);
+  const std::vector<Value> d = Reverse(b, body, values, adjoints, wrt);
+  // From the adjoints back to the first such products: what lies behind them is not needed.
+  std::vector<bool> needed(b.function().nodes.size()), stops(needed.size());
+  for (std::size_t i = 0; i < values.size(); ++i) if (long_sum[i]) stops[Z(values[i].index)] = true;
+  for (Value v : d) if (!IsZero(v)) needed[Z(v.index)] = true;
+  for (std::size_t i = needed.size(); i-- > 0;)
+    if (needed[i] && !stops[i]) for (Value a : b.function().nodes[i].args) needed[Z(a.index)] = true;
+  std::vector<bool> steps(body.inputs.size());  // what every step computes alike is moved out of the scan
+  for (std::size_t k = 0; k < steps.size(); ++k)
+    steps[k] = k < form.carries + form.xs || (form.index && k + 1 == steps.size());
+  const std::vector<bool> varies = VariesFrom(body, steps);
+  std::vector<Value> products;
+  std::int64_t entries = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!long_sum[i] || !varies[i] || !needed[Z(values[i].index)]) continue;
+    products.push_back({static_cast<std::int32_t>(i)});
+    entries += form.steps * Count(body.nodes[i].type.shape);
+  }
+  return entries <= kMostProducts ? products : std::vector<Value>{};
+}
+
+// The scan with every carry among its ys, and the products that derivatives need; what it had keeps its place.
 Node Storing(const Node& scan) {
   Node n = scan;
   Function body = WithStates(*scan.body);
-  for (std::size_t k = 0; k < FormOf(scan).carries; ++k) {
+  const ScanForm form = FormOf(scan);
+  for (std::size_t k = 0; k < form.carries; ++k) {
     if (StoredAt(scan, k) < scan.body->outputs.size()) continue;
     body.outputs.push_back({"state/" + body.inputs[k].name, body.inputs[k].value});
+    ++n.attr[3];
+  }
+  for (Value v : ProductsToStore(body, form)) {
+    const auto is = [&](const Output& o) { return o.value == v; };
+    if (std::any_of(body.outputs.begin() + static_cast<std::ptrdiff_t>(form.carries), body.outputs.end(), is)) continue;
+    body.outputs.push_back({fmt::format("product/{}", v.index), v});
     ++n.attr[3];
   }
   n.body = std::make_shared<const Function>(std::move(body));
   return n;
 }
 
-// The carries of all steps, [H, ..] each: parts of `y` where the scan stores them, else of a scan made here.
-std::vector<Value> States(Builder& b, const Node& scan, const std::vector<Value>& args, Value y) {
-  const std::size_t carries = FormOf(scan).carries;
+// What all steps saw, [H, ..] each: the carries, and the products that the scan stores, by node of its body.
+struct Stored {
+  std::vector<Value> states;
+  std::map<std::int32_t, Value> products;
+};
+
+// Parts of `y` where the scan stores its carries, else of a scan made here.
+Stored StoredBy(Builder& b, const Node& scan, const std::vector<Value>& args, Value y) {
+  const ScanForm form = FormOf(scan);
   bool all = true;
-  for (std::size_t k = 0; k < carries; ++k) all = all && StoredAt(scan, k) < scan.body->outputs.size();
+  for (std::size_t k = 0; k < form.carries; ++k) all = all && StoredAt(scan, k) < scan.body->outputs.size();
   const Node storing = all ? scan : Storing(scan);
   const Value stored = all ? y : b.Copy(storing, args);
-  std::vector<Value> states;
-  for (std::size_t k = 0; k < carries; ++k) states.push_back(b.ScanPart(storing, stored, StoredAt(storing, k)));
-  return states;
+  Stored out;
+  for (std::size_t k = 0; k < form.carries; ++k)
+    out.states.push_back(b.ScanPart(storing, stored, StoredAt(storing, k)));
+  if (!all) return out;  // the nodes of its body are others than those of the scan's
+  for (std::size_t k = form.carries; k < scan.body->outputs.size(); ++k) {
+    const Value v = scan.body->outputs[k].value;
+    if (TermsOf(*scan.body, scan.body->node(v)) >= kLongSum) out.products.emplace(v.index, b.ScanPart(scan, y, k));
+  }
+  return out;
+}
+
+// The nodes of a body in another function, where `given` are some of them already.
+std::vector<Value> InlineWith(Builder& b, const Function& f, const std::vector<Value>& inputs,
+                              const std::map<std::int32_t, Value>& given) {
+  std::vector<Value> values;
+  for (const Node& n : f.nodes) {
+    const auto it = given.find(static_cast<std::int32_t>(values.size()));
+    std::vector<Value> args;
+    for (Value a : n.args) args.push_back(values[Z(a.index)]);
+    values.push_back(it != given.end()  ? it->second
+                     : n.op == Op::kInput ? inputs[Z(n.attr[0])]
+                                          : b.Copy(n, std::move(args)));
+  }
+  return values;
 }
 
 // The body of a derivative while it is made: its inputs in the order carries, xs, constants, index.
@@ -121,8 +214,8 @@ struct ReverseBody {
 };
 
 // `summed`: which constants' adjoints are carried as sums.
-ReverseBody MakeReverse(Builder& b, const Node& scan, const std::vector<Value>& args, const std::vector<Value>& states,
-                        Value g, const std::vector<bool>& wanted, const std::vector<bool>& summed) {
+ReverseBody MakeReverse(Builder& b, const Node& scan, const std::vector<Value>& args, const Stored& stored, Value g,
+                        const std::vector<bool>& wanted, const std::vector<bool>& summed) {
   const ScanForm form = FormOf(scan);
   const Function& body = *scan.body;
   const std::size_t first_constant = form.carries + form.xs;
@@ -139,8 +232,11 @@ ReverseBody MakeReverse(Builder& b, const Node& scan, const std::vector<Value>& 
   for (std::size_t k = first_constant; k < args.size(); ++k) {
     if (summed[k]) out.sums[k] = r.Carry("sum/" + name(k), type(k), b.Filled(0, type(k).shape));
   }
-  for (std::size_t k = 0; k < form.carries; ++k) inputs.push_back(r.Row(name(k), type(k), states[k]));
+  for (std::size_t k = 0; k < form.carries; ++k) inputs.push_back(r.Row(name(k), type(k), stored.states[k]));
   for (std::size_t k = form.carries; k < first_constant; ++k) inputs.push_back(r.Row(name(k), type(k), args[k]));
+  std::map<std::int32_t, Value> products;
+  for (const auto& [node, rows] : stored.products)
+    products[node] = r.Row(fmt::format("product/{}", node), body.type({node}), rows);
   for (std::size_t k = form.carries; k < form.carries + form.ys; ++k) {
     const Output& o = body.outputs[k];
     adjoints.push_back(r.Row("adjoint/" + o.name, body.type(o.value), b.ScanPart(scan, g, k)));
@@ -151,7 +247,7 @@ ReverseBody MakeReverse(Builder& b, const Node& scan, const std::vector<Value>& 
   for (std::size_t k = 0; k < args.size(); ++k) {
     if (k < form.carries || wanted[k]) wrt.push_back(static_cast<int>(k));
   }
-  const std::vector<Value> d = Reverse(r.b, body, Inline(r.b, body, inputs), adjoints, wrt);
+  const std::vector<Value> d = Reverse(r.b, body, InlineWith(r.b, body, inputs, products), adjoints, wrt);
   for (std::size_t i = 0; i < wrt.size(); ++i) out.by[Z(wrt[i])] = OrZero(r.b, d[i], type(Z(wrt[i])).shape);
   return out;
 }
@@ -178,15 +274,15 @@ void ReverseScan(Builder& b, const Node& scan, const std::vector<Value>& args, V
                  const std::vector<bool>& wanted, const std::function<void(std::size_t, Value)>& give) {
   const ScanForm form = FormOf(scan);
   const std::size_t first_constant = form.carries + form.xs;
-  const std::vector<Value> states = States(b, scan, args, y);
+  const Stored stored = StoredBy(b, scan, args, y);
   std::vector<bool> none(args.size()), summed(args.size());
   {
-    ReverseBody trial = MakeReverse(b, scan, args, states, g, wanted, none);
+    ReverseBody trial = MakeReverse(b, scan, args, stored, g, wanted, none);
     SumParts sums(trial.r.b.function(), VariesByStep(trial.r));
     for (std::size_t k = first_constant; k < args.size(); ++k)
       summed[k] = wanted[k] && !sums.Splits(trial.by[k]);
   }
-  ReverseBody out = MakeReverse(b, scan, args, states, g, wanted, summed);
+  ReverseBody out = MakeReverse(b, scan, args, stored, g, wanted, summed);
   Made& r = out.r;
   const auto name = [&](std::size_t k) -> const std::string& { return scan.body->inputs[k].name; };
   for (std::size_t k = 0; k < form.carries; ++k) r.b.Output("adjoint/" + name(k), out.by[k]);
@@ -253,7 +349,7 @@ Value ForwardScan(Builder& b, const Node& scan, const std::vector<Value>& args, 
   const ScanForm form = FormOf(scan);
   const Function& body = *scan.body;
   const std::size_t first_constant = form.carries + form.xs;
-  const std::vector<Value> states = States(b, scan, args, y);
+  const std::vector<Value> states = StoredBy(b, scan, args, y).states;
   const auto type = [&](std::size_t k) -> const Type& { return body.inputs[k].type; };
   const auto name = [&](std::size_t k) -> const std::string& { return body.inputs[k].name; };
   std::vector<bool> moves;  // which inputs have a tangent

@@ -45,19 +45,28 @@ const lang::Expr* FixedPointOf(const lang::Problem& problem, const std::string& 
 }
 
 Refine::Refine(Parts& parts, Scope& scope, const lang::Stages& stages, const lang::Expr& written, Refinement& out,
-               std::string prefix, bool begin)
+               std::string prefix, bool begin, RefineValues* values)
     : s(scope), parts_(parts), stages_(stages), written_(written), out_(out), prefix_(std::move(prefix)),
-      begin_(begin) {
+      begin_(begin), values_(values) {
   s.in_step = !begin;
   for (const lang::Over& over : stages.over) {
     moved_.push_back({over.name.text, {s.ElemOf(over.type), s.Dims(over.type)}});
-    now_.push_back(s.InputOnce(over.name.text, Role::kInstance, moved_.back().type));
+    now_.push_back(Read(over.name.text, moved_.back().type));
   }
   if (!stages.over.empty()) return;
   for (const Named& v : parts.program.variables) {
     moved_.push_back(v);
-    now_.push_back(s.InputOnce(v.name, Role::kInstance, v.type));
+    now_.push_back(Read(v.name, v.type));
   }
+}
+
+Term Refine::Read(const std::string& name, const Type& type) {
+  return values_ ? values_->now.at(name) : s.InputOnce(name, Role::kInstance, type);
+}
+
+void Refine::Write(const std::string& name, const Term& value) {
+  if (values_) values_->next[name] = value;
+  else s.b.Output(name, value.value);
 }
 
 std::optional<Term> Refine::Setting(const std::string& key) {
@@ -153,13 +162,13 @@ bool Refine::IsBox(std::size_t k) const {
 }
 
 void Refine::Begin(const std::string& name, const Term& start) {
-  s.b.Output(StateName(name), s.Real(start).value);
+  Write(StateName(name), s.Real(start));
   out_.states.push_back({StateName(name), {Elem::kReal, s.Own(start)}});
 }
 
 Term Refine::State(const std::string& name) {
   for (const Named& known : out_.states) {
-    if (known.name == StateName(name)) return s.InputOnce(known.name, Role::kInstance, known.type);
+    if (known.name == StateName(name)) return Read(known.name, known.type);
   }
   s.Refuse(lang::Code::kMissingPart, written_.span, fmt::format("the state `{}` has no start", name));
 }
@@ -169,6 +178,7 @@ void Refine::Next(const std::string& name, const Term& value) { next_states_[Sta
 void Refine::Move(const std::vector<Term>& next) { next_ = next; }
 
 Term Refine::Noise(std::size_t k, int loop) {
+  if (values_) s.Unsupported(span(), "draws of a refinement at another context");
   const Named& v = moved_[k];
   Shape all = v.type.shape;
   all.insert(all.begin(), s.Extent(loop));
@@ -223,14 +233,14 @@ void Refine::Finish() {
     keeps = keeps ? s.Binary(Op::kOr, *keeps, rises, span(), "or") : rises;
   }
   for (std::size_t k = 0; k < next_.size(); ++k) {
-    Term next = s.Widen(next_[k], {}, moved_[k].type.shape);
+    Term next = s.Widen(next_[k], now_[k].axes, moved_[k].type.shape);
     if (keeps) next = s.Select(*keeps, now_[k], next, span());
-    s.b.Output(moved_[k].name, next.value);
+    Write(moved_[k].name, next);
   }
   for (const Named& state : out_.states) {
     const auto it = next_states_.find(state.name);
-    const Term old = s.InputOnce(state.name, Role::kInstance, state.type);
-    s.b.Output(state.name, it == next_states_.end() ? old.value : s.Widen(it->second, {}, state.type.shape).value);
+    const Term old = Read(state.name, state.type);
+    Write(state.name, it == next_states_.end() ? old : s.Widen(it->second, old.axes, state.type.shape));
   }
 }
 

@@ -16,11 +16,18 @@ namespace amo::compiler {
 
 // What a method's `begin` and `step` are written in. Values that are moved are the variables, or, for a model that
 // searches `over` others, those.
+// Values of what is moved and of the method's states, where a step is written out among other expressions.
+struct RefineValues {
+  const std::map<std::string, Term>& now;
+  std::map<std::string, Term> next;
+};
+
 class Refine {
  public:
-  // `begin`: the function of the states before the first step is built, else that of a step.
+  // `begin`: the function of the states before the first step is built, else that of a step. `values`: read and set
+  // instead of inputs and outputs; may be null.
   Refine(Parts& parts, Scope& scope, const lang::Stages& stages, const lang::Expr& written, Refinement& out,
-         std::string prefix, bool begin);
+         std::string prefix, bool begin, RefineValues* values = nullptr);
 
   Scope& s;
   const std::vector<Named>& moved() const { return moved_; }
@@ -63,6 +70,8 @@ class Refine {
 
  private:
   std::vector<Term> Predicted(const std::vector<Term>& at);  // the variables of a model that searches `over` others
+  Term Read(const std::string& name, const Type& type);
+  void Write(const std::string& name, const Term& value);
 
   Parts& parts_;
   const lang::Stages& stages_;
@@ -70,6 +79,7 @@ class Refine {
   Refinement& out_;
   std::string prefix_;
   bool begin_;
+  RefineValues* values_;
   std::vector<Named> moved_;
   std::vector<Term> now_, next_;
   std::map<std::string, Term> next_states_;
@@ -79,6 +89,16 @@ class Refine {
 // Reads what stands after `then`. Refused where it is none that runs; reported then.
 Refinement ReadRefinement(Parts& parts, const lang::Stages& stages, const lang::Expr& written, bool is_model,
                           std::size_t place);
+
+// How a written refinement that is a formula begins and steps; {null, null} where it is none.
+struct Method {
+  void (*begin)(Refine&) = nullptr;
+  void (*step)(Refine&) = nullptr;
+};
+Method MethodOf(const lang::Expr& written);
+
+// Variables and states that the file's `update`s, or its fixed points, move: one step on (build_stages.cc).
+std::map<std::string, Term> UpdatedValues(Parts& parts, Scope& s);
 
 // T where `find` says that the variable is T; null where it does not.
 const lang::Expr* FixedPointOf(const lang::Problem& problem, const std::string& variable);

@@ -51,6 +51,13 @@ const Known kAtRate[] = {
     {"lbfgs", {"steps", "rate", "memory", "halvings", "tol"}, BeginLbfgs, StepLbfgs, true},
 };
 
+const Known* FindKnown(const std::string& name, bool rated) {
+  const Known* known = nullptr;
+  for (const Known& k : kRefinements) if (name == k.name) known = &k;
+  for (const Known& k : kAtRate) if (rated && name == k.name) known = &k;
+  return known;
+}
+
 struct PassageRow {
   const char* name;
   Passage passage;
@@ -66,6 +73,12 @@ bool PassesSteps(const lang::Expr& e) {
   const auto* call = std::get_if<lang::Call>(&e.node);
   const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &e.node);
   return word && (word->name.text == "unroll" || word->name.text == "truncated" || word->name.text == "first_order");
+}
+
+bool IsRated(const std::vector<lang::Argument>& args) {
+  return std::any_of(args.begin(), args.end(), [](const lang::Argument& a) {
+    return a.keyword && (a.keyword->text == "rate" || (a.keyword->text == "gradient" && PassesSteps(*a.value)));
+  });
 }
 
 void ReadPassage(Scope& s, const lang::Expr& e, Refinement& r) {
@@ -137,6 +150,13 @@ void RefuseHidden(Scope& s, const Function& f, lang::Span at) {
 
 }  // namespace
 
+Method MethodOf(const lang::Expr& written) {
+  const auto* call = std::get_if<lang::Call>(&written.node);
+  const auto* word = std::get_if<lang::Name>(call ? &call->callee->node : &written.node);
+  const Known* known = word ? FindKnown(word->name.text, call && IsRated(call->args)) : nullptr;
+  return known ? Method{known->begin, known->step} : Method{};
+}
+
 Refinement ReadRefinement(Parts& parts, const lang::Stages& stages, const lang::Expr& e, bool is_model,
                           std::size_t place) {
   Builder scratch("refinement");
@@ -146,12 +166,8 @@ Refinement ReadRefinement(Parts& parts, const lang::Stages& stages, const lang::
   const std::string name = word ? word->name.text : "";
   static const std::vector<lang::Argument> kNone;
   const std::vector<lang::Argument>& args = call ? call->args : kNone;
-  const bool rated = std::any_of(args.begin(), args.end(), [](const lang::Argument& a) {
-    return a.keyword && (a.keyword->text == "rate" || (a.keyword->text == "gradient" && PassesSteps(*a.value)));
-  });
-  const Known* known = nullptr;
-  for (const Known& k : kRefinements) if (name == k.name) known = &k;
-  for (const Known& k : kAtRate) if (rated && name == k.name) known = &k;
+  const bool rated = IsRated(args);
+  const Known* known = FindKnown(name, rated);
   if (!known) s.Unsupported(e.span, fmt::format("the refinement `{}`", name));
   if (!known->step) RefuseUnfit(s, name, e.span);
   Refinement r;

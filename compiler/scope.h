@@ -103,6 +103,7 @@ class Scope {
                    const Shape& result, lang::Span at);
   Term WeightOf(NetworkWeights& weights, const Shape& shape, double bound, lang::Span at);  // the next array
   [[noreturn]] void RefuseBodiless(const lang::NetworkDecl& network);
+  const lang::Expr& LayersOf(const lang::NetworkDecl& network);  // its builder, or that of what it follows
   std::vector<NetworkWeights::Array> WeightArrays(const lang::NetworkDecl& network);
   std::int64_t WeightCount(const lang::NetworkDecl& network);         // weights(NETWORK)
   std::vector<double> WeightBounds(const lang::NetworkDecl& network);  // of each entry: init(NETWORK)
@@ -146,8 +147,10 @@ class Scope {
   // for, as a loss does.
   std::vector<Term>* log_probabilities = nullptr;
   Term WithScores(const Term& loss);  // build_score.cc
-  // The variable as the model predicts it where contexts are replaced (build_stages.cc). Of losses and reports.
-  Term PredictedElsewhere(const std::string& name, lang::Span at);
+  // Sets variables and states to what the model gives where contexts or networks are replaced, after all its steps or
+  // after `step`, for the innermost world (build_elsewhere.cc). Of losses and reports.
+  void RunElsewhere(lang::Span at, const Term* step);
+  bool IsElsewhere(lang::Span at) const;  // whether something that the model reads is replaced
   const Plan* plan = nullptr;  // once it is made
   bool results = false;    // a run's results may be used: in losses, and inside `expect`
   bool in_report = false;  // `expect` and other reports may be used
@@ -173,6 +176,7 @@ class Scope {
   Term Reshaped(const Term& x, Shape own);
   Term Spread(const Term& x, std::vector<std::int64_t> map, Shape own);  // broadcast of the own axes
   Term Index(const Term& x, const std::vector<lang::IndexItem>& items, lang::Span at);
+  Term GatherOne(const Term& x, std::size_t dim, const Term& index);  // along that own axis
   Term Concat(std::vector<Term> parts, std::int64_t axis, lang::Span at);
   Term Flat(const Term& x);
   std::vector<Term> Cut(const Term& flat, const std::vector<Shape>& shapes);  // a vector's parts, one after the other
@@ -187,6 +191,7 @@ class Scope {
   Term LogGamma(const Term& x, lang::Span at);                     // log |gamma(x)|
   Term Identity(std::int64_t n);
   Term LinearSolution(const Term& a, const Term& right);           // build_matrix.cc
+  Term Cholesky(const Term& a);                                    // L of L L' = a
   // Of f, a vector of `rows` entries, by the vector `at`: real[rows, n] (build_grad.cc).
   Term Jacobian(const Term& at, std::int64_t rows, const std::function<Term(const Term&)>& f);
   // x - d, or x - d / 2, x - d / 4, … of so many, where the single number f is least (build_grad.cc).
@@ -194,6 +199,8 @@ class Scope {
   Term Spectral(const lang::Name& f, const Term& a, const lang::Expr& e);  // build_spectral.cc
   // `start` after as many steps; a step keeps shape and loops (build_scan.cc).
   Term Repeated(const Term& start, std::int64_t steps, const std::function<Term(const Term&)>& step);
+  // The same, with `start` and what stands after each step: one more own axis, the first. A step knows its number.
+  Term History(const Term& start, std::int64_t steps, const std::function<Term(const Term&, const Term&)>& step);
 
   // ---- loops and names
   struct Loop {
@@ -235,9 +242,7 @@ class Scope {
   Term FromOutside(const std::string& name, lang::Span at);  // seen from no local
   Term Called(const lang::Member& m, const lang::Call& call, const lang::Expr& e);  // build_called.cc
   Term Solution(const lang::Problem& called, const std::string& variable, lang::Span at);
-  Term GatherOne(const Term& x, std::size_t dim, const Term& index);
   Term DiagonalOf(const Term& x);  // build_matrix.cc
-  Term Cholesky(const Term& a);
   Term Determinant(const Term& a, lang::Span at);
   Term ColumnOf(const Term& a, std::int64_t k);
   Term RowOf(const Term& a, std::int64_t k);
@@ -245,6 +250,7 @@ class Scope {
   Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
   Term Eigenvalues(const Term& eigen);  // build_spectral.cc
   Term Eigenvectors(const Term& eigen);
+  Term AllStates(Value scan, const std::vector<int>& axes, const Shape& own);  // build_scan.cc
   void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 
   Kinds inputs_;

@@ -41,8 +41,9 @@ constexpr Parameter kConvnet[] = {{"channels", A::kSizes}, {"hidden", A::kSizes}
 constexpr Parameter kTransformer[] = {
     {"layers", A::kWhole, D::kAtLeastOne}, {"heads", A::kWhole, D::kAtLeastOne}, {"hidden", A::kWhole, D::kAtLeastOne}};
 constexpr Parameter kGnn[] = {
-    {"layers", A::kWhole, D::kAtLeastOne}, {"hidden", A::kSizes}, {"activation", A::kActivation}};
+    {"layers", A::kWhole, D::kAtLeastOne}, {"hidden", A::kWhole, D::kAtLeastOne}, {"activation", A::kActivation}};
 constexpr Parameter kSlow[] = {{"network", A::kNetwork}, {"tau", A::kNumber, D::kProbability}};
+constexpr Parameter kNearest[] = {{"count", A::kWhole, D::kAtLeastOne}};
 constexpr Parameter kDense[] = {{"size", A::kWhole, D::kAtLeastOne}};
 constexpr Parameter kConv[] = {{"channels", A::kWhole, D::kAtLeastOne},
                                {"size", A::kWhole, D::kAtLeastOne},
@@ -290,7 +291,7 @@ constexpr Builtin kBuiltins[] = {
     Part(S::kBuilder, "gnn(layers = 2)", 0, 0, kGnn, true),
     Part(S::kBuilder, "chain(layer, …)", 1, -1, {}, true),
     Part(S::kBuilder, "zeros", 0, 0),
-    Part(S::kBuilder, "nearest", 0, 0),
+    Part(S::kBuilder, "nearest(count = 1000)", 0, 0, kNearest),
     Part(S::kBuilder, "slow(network, tau = 0.005)", 1, 1, kSlow),
 
     Part(S::kLayer, "dense(size)", 1, 1, kDense),

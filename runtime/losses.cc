@@ -102,6 +102,8 @@ std::vector<Task> TasksOf(const compiler::Program& program, const Values& learne
   std::set<std::string> named;
   for (const compiler::Loss& l : program.losses) named.insert(l.owners.begin(), l.owners.end());
   named.insert(program.read.begin(), program.read.end());  // fixed where no loss names it
+  for (const compiler::SlowNetwork& s : program.slow) named.insert(s.name);
+  named.insert(compiler::nearest::kOwner);
   std::vector<Task> tasks;
   for (const compiler::Loss& l : program.losses) {
     Task t{&l, {}, {}, false, settings.clip, settings.decay};

@@ -352,6 +352,19 @@ Values Violations(const Problem& p, const Values& values, std::int64_t batch) {
   return v;
 }
 
+void FollowSlowly(const Problem& p, Values& learned, bool whole) {
+  const c10::NoGradGuard no_grad;
+  for (const compiler::SlowNetwork& s : p.program.slow) {
+    const std::string prefix = "weight/" + s.name + "/";
+    for (auto& [name, value] : learned) {
+      if (!name.starts_with(prefix)) continue;
+      const at::Tensor& other = learned.at("weight/" + s.follows + "/" + name.substr(prefix.size()));
+      if (whole) value = other.clone();
+      else value.lerp_(other, s.tau);
+    }
+  }
+}
+
 Values InitialLearned(const Problem& p, at::Generator& g) {
   Values learned;
   for (const compiler::Weight& weight : p.program.weights) {
@@ -373,6 +386,7 @@ Values InitialLearned(const Problem& p, at::Generator& g) {
     }
     for (auto& [name, value] : Evaluate(p, **function, values)) learned[name] = value.clone();
   }
+  FollowSlowly(p, learned, true);
   learned["trained"] = at::zeros({}, at::TensorOptions(p.dtype));
   return learned;
 }

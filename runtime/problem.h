@@ -109,6 +109,10 @@ Values Violations(const Problem& problem, const Values& values, std::int64_t bat
 // `trained`, 0.
 Values InitialLearned(const Problem& problem, at::Generator& generator);
 
+// Moves the weights of networks that are written as `slow(other)` towards those of the others, in place: by `tau` of
+// the way, or `whole`.
+void FollowSlowly(const Problem& problem, Values& learned, bool whole);
+
 // The number of instances of values that have contexts or other values per instance; `otherwise` where none has.
 std::int64_t BatchOf(const Problem& problem, const Values& values, std::int64_t otherwise);
 

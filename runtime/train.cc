@@ -26,6 +26,7 @@
 #include "runtime/composed.h"
 #include "runtime/feasibility.h"
 #include "runtime/losses.h"
+#include "runtime/nearest.h"
 #include "runtime/predictor.h"
 #include "runtime/reference.h"
 
@@ -70,6 +71,20 @@ class Trainer {
         s_.moments["v/" + name] = at::zeros_like(s_.learned.at(name));
       }
     }
+  }
+
+  // What `model nearest` remembers. False: asked to stop.
+  bool Remember() {
+    if (!p_.program.nearest || o_.resume) return true;
+    at::Generator own = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 4);
+    const Batch known = Draw(*p_.program.nearest, TrainSplit(), own);
+    Values values = initial_;
+    for (const auto& [name, t] : known.values) values[name] = t;
+    ReferenceOptions options;
+    options.seed = o_.settings.seed;
+    if (o_.labelling) options.progress = [&](std::int64_t done) { o_.labelling(done, known.size); };
+    RememberSolutions(p_, values, known.size, options, s_.learned);
+    return !o_.stop || !o_.stop->load();
   }
 
   bool nothing_learned() const { return tasks_.empty(); }
@@ -224,6 +239,7 @@ class Trainer {
         Move(*now[k], g.gradients[k], CountOf(*now[k]) + round + 1);
       }
     }
+    FollowSlowly(p_, s_.learned, false);
     ++s_.step;
     s_.learned["trained"] = at::full({}, static_cast<double>(s_.step), at::TensorOptions(p_.dtype));
     s_.loss_sum += total, ++s_.loss_count;
@@ -401,6 +417,7 @@ Result<TrainSettings> SettingsOf(const compiler::Program& program, const std::ma
 
 TrainSummary Train(const Problem& problem, const TrainOptions& options) {
   Trainer trainer(problem, options);
+  if (!trainer.Remember()) return {TrainStatus::kStopped, "stopped while labels were made", {}, {}};
   if (trainer.nothing_learned()) return trainer.Untrained();
   if (!trainer.Prepare()) return {TrainStatus::kStopped, "stopped while labels were made", {}, {}};
   return trainer.Run();

@@ -61,8 +61,8 @@ class Help(Run):
                  "unused.amo": (PLAIN.replace("y - p", "p") + "model mlp(hidden = [4])\n",
                                 r"error\[unused-variable\].*`y`"),
                  "vector.amo": (BOX.replace("sumsq(y - p)", "y - p"), r"error\[not-scalar\]"),
-                 "later.amo": (BOX.replace("mlp(hidden = [8])", "gnn(layers = 2)"),
-                               r"error\[unsupported\].*`gnn`.*\n.*later\.amo:9:7"),
+                 "later.amo": (BOX.replace("mlp(hidden = [8])", "mlp(hidden = [8]) then admm(rho = 2)"),
+                               r"error\[unsupported\].*`rho` of `admm`.*\n.*later\.amo:9:35"),
                  "syntax.amo": ("amo 1\ndim n = (3\n", r"error\[syntax\]")}
         for name, (text, _) in cases.items():
             self.file(name, text)

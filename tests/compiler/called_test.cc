@@ -120,15 +120,70 @@ TEST(Called, AnswersThatAreWritten) {
   EXPECT_EQ(Interpret(f, inputs)[0].data[0], 2 * (1 + 4 + 12));
 }
 
+// Over rows: the nearest point of a set is what the set's own projection says, with its derivatives.
+TEST(Called, QuadraticOnesOverRows) {
+  const struct {
+    const char *set, *more, *closed;
+  } kCases[] = {
+      {"in box(-0.3, 0.4)", "", "project(3 * A + y, box(-0.3, 0.4))"},
+      {"in simplex", "", "project(3 * A + y, simplex)"},
+      {"", "subject to\n  total: sum(w) == 1\n  low: w >= 0\n", "project(3 * A + y, simplex)"},
+      {"", "subject to\n  half: dot([1, 2, -1], w) <= 0.5\n", "project(3 * A + y, halfspace([1, 2, -1], 0.5))"},
+  };
+  for (const auto& c : kCases) {
+    const std::string head = std::string("problem inner\ncontext c : real[3]\nvariable w : real[3] ") + c.set +
+                             "\nminimize 2 * sumsq(w - c)\n" + c.more +
+                             "problem outer\ncontext A : real[3]\nvariable y : real\n";
+    const Built called = BuildText(head + "minimize dot(inner(c = 3 * A + y).w, [1, 2, 4])\n");
+    const Built closed = BuildText(head + "minimize dot(" + c.closed + ", [1, 2, 4])\n");
+    ASSERT_EQ(called.errors + closed.errors, "") << c.closed;
+    for (unsigned seed = 1; seed < 5; ++seed)
+      EXPECT_NEAR(Value(*called.program.objective, seed), Value(*closed.program.objective, seed), 1e-9) << c.closed;
+  }
+}
+
+// max c'w over the simplex's largest share, a linear program; and w log w, whose minimum over it is softmax.
+TEST(Called, LinearAndSmoothOnesOverRows) {
+  const std::string outer = "problem outer\ncontext A : real[3]\nvariable y : real\n";
+  const std::string linear =
+      "problem inner\ncontext c : real[3]\nvariable w : real[3] in box(0, 1)\nminimize dot(c, w)\n"
+      "subject to\n  total: sum(w) == 1\n" + outer;
+  const Built program = BuildText(linear + "minimize dot(inner(c = A).w, A) + 0 * y\n");
+  const Built least = BuildText(linear + "minimize min(A) + 0 * y\n");
+  ASSERT_EQ(program.errors + least.errors, "");
+  for (unsigned seed = 1; seed < 5; ++seed)
+    EXPECT_NEAR(Value(*program.program.objective, seed), Value(*least.program.objective, seed), 1e-6);
+  const std::string smooth =
+      "problem inner\ncontext c : real[3]\nvariable w : real[3] in box(-2, 2)\n"
+      "minimize logsumexp(w) + sum(i in 3: exp(-w[i])) - dot(c, w)\nsubject to\n  total: sum(w) == 0.5\n" + outer;
+  const Built convex = BuildText(smooth + "minimize dot(inner(c = A).w, [1, 2, 4]) + y\n");
+  ASSERT_EQ(convex.errors, "");
+  // Stationary along the rows: the gradient is the same for all entries that are inside.
+  const Built slopes = BuildText(
+      smooth + "let w = inner(c = A).w\nlet g = softmax(w) - [i in 3: exp(-w[i])] - A\n"
+               "minimize sumsq(g - sum(g) / 3) + (sum(w) - 0.5)^2 + y\n");
+  ASSERT_EQ(slopes.errors, "");
+  for (unsigned seed = 1; seed < 5; ++seed) {
+    Value(*convex.program.objective, seed);
+    const Function& f = *slopes.program.objective;
+    const std::vector<Tensor> inputs = Inputs(f, seed);
+    double y = 0;
+    for (std::size_t k = 0; k < f.inputs.size(); ++k) if (f.inputs[k].name == "y") y = inputs[k].data[0];
+    EXPECT_NEAR(Interpret(f, inputs)[0].data[0] - y, 0, 1e-9);
+  }
+}
+
 TEST(Called, WhatCannotBeSolvedInAnExpression) {
   const auto errors = [](const std::string& inner) {
     return BuildText("problem inner\ncontext c : real\n" + inner +
                      "problem outer\nvariable y : real\nminimize inner(c = y).v\n").errors;
   };
-  EXPECT_NE(errors("variable v : real in box(0, 1)\nminimize (v - c)^2\n").find("`v` is in a set"), std::string::npos);
+  EXPECT_NE(errors("variable v : real in ball(1)\nminimize (v - c)^2\n").find("`v` is in a set that is no polyhedron"),
+            std::string::npos);
   EXPECT_NE(errors("variable v : real\nminimize sin(v - c)\n").find("not known to be smooth and convex"),
             std::string::npos);
-  EXPECT_NE(errors("variable v : real\nminimize (v - c)^2\nsubject to\n  least: v >= 0\n").find("it has constraints"),
+  EXPECT_NE(errors("variable v : real\nminimize (v - c)^2\nsubject to\n  least: v^2 <= 1\n")
+                .find("a constraint is not linear"),
             std::string::npos);
 }
 

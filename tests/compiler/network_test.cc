@@ -359,6 +359,73 @@ TEST(Network, GivenWeightsAreOwnWeightsOneAfterTheOther) {
   }
 }
 
+// Two layers by hand; a list of edges is the matrix that counts them.
+TEST(Network, GnnIsItsFormulas) {
+  const std::string head = "amo 1\nproblem p\nvariable y : real[3, 2]\nnetwork net(h : real[3, 2], ";
+  const std::string tail = "model zeros\nloss net: objective\n";
+  Built matrix, list;
+  BuildText(head + "A : real[3, 3], c : real) -> real[3] = gnn(layers = 1, hidden = 4, activation = tanh)\n"
+            "context A : real[3, 3]\nminimize dot(net(y, A, 0.7), [1, 2, 3])\n" + tail, matrix);
+  BuildText(head + "E : int[4, 2], c : real) -> real[3] = gnn(layers = 1, hidden = 4, activation = tanh)\n"
+            "context E : int[4, 2]\nminimize dot(net(y, E, 0.7), [1, 2, 3])\n" + tail, list);
+  ASSERT_EQ(matrix.errors + list.errors, "");
+  Values v = Weights(matrix.program);
+  const Numbers y = Random(6, 3);
+  const Numbers a = {0, 2, 0, 0, 0, 1, 1, 0, 0};  // [to, from]: 1 -> 0 twice, 2 -> 1, 0 -> 2
+  v["y"] = {{}, y}, v["A"] = {{}, a}, v["E"] = {{}, {1, 0, 2, 1, 1, 0, 0, 2}};
+  const auto weight = [&](int k, std::size_t i) { return v.at("weight/net/" + std::to_string(k)).data[i]; };
+  double expected = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto feature = [&](std::size_t node, std::size_t d) { return d < 2 ? y[node * 2 + d] : 0.7; };
+    double out = weight(4, 0);
+    for (std::size_t h = 0; h < 4; ++h) {
+      double s = weight(1, h);
+      for (std::size_t d = 0; d < 3; ++d) {
+        s += weight(0, h * 3 + d) * feature(i, d);
+        for (std::size_t j = 0; j < 3; ++j) s += weight(2, h * 3 + d) * a[i * 3 + j] * feature(j, d);
+      }
+      out += weight(3, h) * std::tanh(s);
+    }
+    expected += static_cast<double>(i + 1) * out;
+  }
+  EXPECT_NEAR(Evaluated(*matrix.program.objective, v).data[0], expected, 1e-12);
+  EXPECT_NEAR(Evaluated(*list.program.objective, v).data[0], expected, 1e-12);
+}
+
+// He et al.'s count: 18 layers are 17 convolutions and a linear one, beside those that bring a picture to its half.
+TEST(Network, ResnetOfAnImage) {
+  Built built;
+  BuildText(Objective("resnet(layers = 18, hidden = 2)", "1, 16, 16", "3"), built);
+  ASSERT_EQ(built.errors, "");
+  const auto& w = built.program.weights;
+  ASSERT_EQ(w.size(), 2u * (17 + 3 + 1));
+  EXPECT_EQ(w[w.size() - 2].type.shape, (Shape{3, 16}));
+  EXPECT_EQ(std::count_if(w.begin(), w.end(), [](const Weight& x) { return x.bound == 0; }), 2 * 8);
+  // Blocks begin as the identity: a network of 4 layers is its first convolution, then the mean and the linear layer.
+  Built small;
+  BuildText(Objective("resnet(layers = 4, hidden = 2)", "1, 3, 3", "1"), small);
+  ASSERT_EQ(small.errors, "");
+  Values v = Weights(small.program);
+  const Numbers y = Random(9, 2);
+  v["y"] = {{}, y}, v["u"] = {{}, {1}};
+  const auto weight = [&](int k, std::size_t i) { return v.at("weight/net/" + std::to_string(k)).data[i]; };
+  double expected = weight(7, 0);
+  for (std::size_t c = 0; c < 2; ++c) {
+    double mean = 0;
+    for (int i = 0; i < 3; ++i)
+      for (int j = 0; j < 3; ++j) {
+        double s = weight(1, c);
+        for (int a = -1; a <= 1; ++a)
+          for (int b = -1; b <= 1; ++b)
+            if (i + a >= 0 && i + a < 3 && j + b >= 0 && j + b < 3)
+              s += weight(0, c * 9 + Z((a + 1) * 3 + b + 1)) * y[Z((i + a) * 3 + j + b)];
+        mean += std::max(s, 0.0) / 9;
+      }
+    expected += weight(6, c) * mean;
+  }
+  EXPECT_NEAR(Evaluated(*small.program.objective, v).data[0], expected, 1e-12);
+}
+
 TEST(Network, MistakesAreSaidAtTheirPlace) {
   const struct {
     const char *body, *expected;
@@ -374,7 +441,13 @@ TEST(Network, MistakesAreSaidAtTheirPlace) {
        "the file gives the weights of `net`, and nothing its layers"},
       {"network net(h : real[3]) -> real[3] = gnn\nvariable y : real[3]\nminimize sum(net(y))\nmodel zeros\n"
        "loss net: objective\n",
-       "the builder `gnn` cannot be compiled yet"},
+       "`gnn` takes the features of nodes, and a graph"},
+      {"network net(h : real[3], A : real[3, 4]) -> real[3] = gnn\nvariable y : real[3]\ndata A : real[3, 4] ~ "
+       "normal(0, 1)\nminimize sum(net(y, A))\nmodel zeros\nloss net: objective\n",
+       "`gnn` of 3 nodes over a graph of shape `[3, 4]`"},
+      {"network net(h : real[1, 8, 8]) -> real[3] = resnet(layers = 5)\nvariable y : real[1, 8, 8]\n"
+       "minimize sum(net(y))\nmodel zeros\nloss net: objective\n",
+       "a `resnet` of 5 layers over an image"},
   };
   for (const auto& c : kCases) {
     Built built;

@@ -3,7 +3,9 @@
 // grow with the number of steps.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -158,6 +160,38 @@ TEST(Scan, DerivativesAgreeWithDifferences) {
   CheckDerivatives(Pendulum(false));
   CheckDerivatives(Pendulum(true));
   CheckDerivatives(Nested());
+}
+
+// A step z ← tanh(0.2 W z + u): its entries are sums of 20 terms, which the reverse steps read instead of adding them up
+// again. Counted over the body of the last scan.
+Function LongProducts() {
+  Builder body("step"), b("f");
+  const Value s = body.Input("z", Role::kInstance, {Elem::kReal, {20}});
+  const Value row = body.Input("u", Role::kInstance, {Elem::kReal, {20}});
+  const Value m = body.Input("w", Role::kInstance, {Elem::kReal, {20, 20}});
+  const Value turned = body.Mul(body.Filled(0.2, {20}), body.Dot(m, s, {0, 1}, {1}, {0}));
+  body.Output("z", body.Unary(Op::kTanh, body.Add(turned, row)));
+  const Value z = b.Input("z", Role::kInstance, {Elem::kReal, {20}});
+  const Value u = b.Input("u", Role::kInstance, {Elem::kReal, {5, 20}});
+  const Value w = b.Input("w", Role::kShared, {Elem::kReal, {20, 20}});
+  ScanForm form;
+  form.steps = 5, form.carries = 1, form.xs = 1;
+  const Value all = b.Scan(form, std::make_shared<const Function>(body.Finish()), {z, u, w});
+  b.Output("value", b.Reduce(Op::kReduceSum, b.Unary(Op::kSin, all), {0}));
+  return b.Finish();
+}
+
+TEST(Scan, LongProductsAreStored) {
+  CheckDerivatives(LongProducts());
+  const Function g = Simplify(Gradient(LongProducts(), {0, 1, 2}));
+  std::vector<std::size_t> dots;
+  for (const Node& n : g.nodes) {
+    if (n.op != Op::kScan) continue;
+    const auto& body = n.body->nodes;
+    dots.push_back(static_cast<std::size_t>(
+        std::count_if(body.begin(), body.end(), [](const Node& x) { return x.op == Op::kDot; })));
+  }
+  EXPECT_EQ(dots, (std::vector<std::size_t>{1, 1}));  // forward W z; backward W' adjoint
 }
 
 // What nothing reads goes: the ys, the carry that stays, the constant that is a number.

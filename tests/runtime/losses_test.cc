@@ -11,6 +11,7 @@
 #include <cmath>
 #include <string>
 
+#include "runtime/predictor.h"
 #include "tests/runtime/make_problem.h"
 
 namespace amo::runtime {
@@ -147,6 +148,78 @@ TEST(Losses, ANetworkAtOtherContexts) {
   EXPECT_LT(same.value.abs().item<double>(), 1e-20);
 }
 
+// After refinements, and after so many steps: the same as the model written out by hand.
+TEST(Losses, RefinedAtOtherContexts) {
+  const std::string head = "context x : real ~ normal(0, 1)\nparameter w : real = 0.3\nvariable y : real\n"
+                           "minimize (y - x)^2\nmodel y = w * x ";
+  const auto at = [](const at::Tensor& x, int steps, double rate) {  // and its derivative by w
+    const double left = std::pow(1 - 2 * rate, steps);
+    return std::pair<at::Tensor, at::Tensor>(x - left * (x - 0.3 * x), left * x);
+  };
+  const Got all = GradientOf(head + "then gradient(steps = 2, rate = 0.1) then gradient(steps = 3, rate = 0.2)\n"
+                             "loss (y(x = x + 1) - 2)^2 + 0 * y\n", 64);
+  const at::Tensor z = all.batch.values.at("x") + 1;
+  const double left = std::pow(0.8, 2) * std::pow(0.6, 3);
+  const at::Tensor y = z - left * 0.7 * z;
+  EXPECT_NEAR(all.value.item<double>(), (y - 2).pow(2).mean().item<double>(), 1e-12);
+  EXPECT_NEAR(all.gradient.item<double>(), (2 * (y - 2) * left * z).mean().item<double>(), 1e-12);
+  const Got steps = GradientOf(head + "then gradient(steps = 4, rate = 0.1)\n"
+                               "loss sum(t in 1..4: t * y(x = 2 * x, step = t)) + y(step = 7, x = -x) + 0 * y\n", 64);
+  const at::Tensor x = steps.batch.values.at("x");
+  at::Tensor expected = at(-x, 7, 0.1).first, slope = at(-x, 7, 0.1).second;
+  for (int t = 1; t < 4; ++t)
+    expected = expected + t * at(2 * x, t, 0.1).first, slope = slope + t * at(2 * x, t, 0.1).second;
+  EXPECT_NEAR(steps.value.item<double>(), expected.mean().item<double>(), 1e-12);
+  EXPECT_NEAR(steps.gradient.item<double>(), slope.mean().item<double>(), 1e-12);
+}
+
+// Every method that is a formula: a replaced context that is the same context changes nothing, in value and gradient,
+// also through the methods' states, the file's own ones, sets and constraints.
+TEST(Losses, TheSameContextIsTheSameRun) {
+  const std::string head = "context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in box(-1, 1)\n"
+                           "minimize sumsq(y - x) + 0.1 * sum(i in 3: y[i]^4)\nmodel linear then ";
+  for (const char* method :
+       {"gradient(steps = 3, rate = 0.1)", "momentum(steps = 3, rate = 0.1)", "adam(steps = 3, rate = 0.1)",
+        "newton(steps = 2, rate = 1)", "lbfgs(steps = 3, rate = 0.5)", "gradient(steps = 3, rate = learned(0.1))",
+        "gradient(steps = 3, rate = 0.1, gradient = truncated(1))", "gradient(steps = 3, rate = 0.1, gradient = straight_through)",
+        "adam(steps = 2, rate = 0.1, gradient = first_order)",
+        "momentum(steps = 2, rate = 0.1) then gradient(steps = 2, rate = 0.3, safeguard = true)"}) {
+    const std::string tail = std::string(method) + "\nloss sumsq(y - 0.1)\n";
+    const Got plain = GradientOf(head + tail, 16);
+    const Got elsewhere =
+        GradientOf(head + std::string(method) + "\nloss sumsq(y(x = x + 0) - 0.1) + 0 * sum(y)\n", 16);
+    EXPECT_NEAR(plain.value.item<double>(), elsewhere.value.item<double>(), 1e-12) << method;
+    // The gradient of what pulls predictions back into the box is in the first alone, and is 0 inside it.
+    EXPECT_GT(elsewhere.gradient.abs().max().item<double>(), 1e-6) << method;
+    EXPECT_TRUE(elsewhere.gradient.isfinite().all().item<bool>()) << method;
+  }
+  const std::string own = "context x : real[3] ~ normal(0, 1)\nvariable y : real[3]\nparameter p : real[4] = 0.2\n"
+                          "minimize sumsq(y - x)\nupdate y = y - p[step] * v\n"
+                          "update v : real[3] = 0.5 * v + (y - x) from 0.1 * x\nmodel zeros then iterate(steps = 6)\n";
+  const Got plain = GradientOf(own + "loss sumsq(y - 0.1) + sumsq(v) + objective(step = 2)\n", 16);
+  const Got elsewhere = GradientOf(
+      own + "loss sumsq(y(x = 1 * x) - 0.1) + sumsq(v(x = 1 * x)) + objective(step = 2, x = 1 * x) + 0 * sum(y)\n", 16);
+  EXPECT_NEAR(plain.value.item<double>(), elsewhere.value.item<double>(), 1e-12);
+  EXPECT_LT((plain.gradient - elsewhere.gradient).abs().max().item<double>(), 1e-12);
+}
+
+// Over latents, and under the projection onto all rows.
+TEST(Losses, LatentsAndRowsAtOtherContexts) {
+  for (const char* text :
+       {"context x : real[2] ~ normal(0, 1)\nparameter w : real = 0.7\nvariable y : real[2]\nminimize sumsq(y - x)\n"
+        "model y = w * [z, z^2] over z : real in box(-1, 1) from 0.1 * x[0] then gradient(steps = 4, rate = 0.1)\n",
+        "context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in box(-1, 1)\nminimize sumsq(y - x)\n"
+        "subject to\n  total: sum(y) == 0.3\n  pair: y[0] + 2 * y[1] <= 0.2\nmodel linear\n",
+        "context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in box(-1, 1)\nminimize sumsq(y - x)\n"
+        "subject to\n  total: sum(y) == 0.3\n  pair: y[0] + 2 * y[1] <= 0.2\n"
+        "model linear then gradient(steps = 2, rate = 0.2)\n"}) {
+    const Got plain = GradientOf(text + std::string("loss sumsq(y - 0.1)\n"), 16);
+    const Got elsewhere = GradientOf(text + std::string("loss sumsq(y(x = 1 * x) - 0.1) + 0 * sum(y)\n"), 16);
+    EXPECT_NEAR(plain.value.item<double>(), elsewhere.value.item<double>(), 1e-9) << text;
+    EXPECT_GT(elsewhere.gradient.abs().max().item<double>(), 1e-6) << text;
+  }
+}
+
 // Evolution sees what no derivative does: counts of steps.
 TEST(Losses, EvolutionTrainsACount) {
   const Problem p = MakeProblem(
@@ -183,6 +256,54 @@ TEST(Losses, UpdatesAreGradientStepsPerStep) {
   EXPECT_DOUBLE_EQ(learn(", updates = 3", 10), learn("", 30));
   EXPECT_DOUBLE_EQ(learn(", updates = 0.5", 20), learn("", 10));
   EXPECT_NE(learn(", betas = [0.5, 0.9]", 30), learn("", 30));
+}
+
+// A slow network starts where the other is, and goes `tau` of the way after each step; nothing else moves it.
+TEST(Losses, SlowNetworksFollow) {
+  const std::string text = "context x : real[2] ~ normal(0, 1)\nvariable y : real\n"
+                           "network Q[i in 2](x : real[2]) -> real = mlp(hidden = [3])\n"
+                           "network T[i in 2](x : real[2]) -> real = slow(Q[i], tau = 0.25)\n"
+                           "network S(x : real[2]) -> real = slow(R)\nnetwork R(x : real[2]) -> real = linear\n"
+                           "model y = 0 * x[0]\n"
+                           "loss Q: (Q[0](x) - 1 - stop(T[1](x)))^2 + Q[1](x)^2\nloss R: (R(x) - 2 + stop(S(x)))^2\n";
+  const Problem p = MakeProblem(text);
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{0});
+  const Values start = InitialLearned(p, g);
+  for (const char* k : {"0", "1", "2", "3"})
+    EXPECT_TRUE(at::equal(start.at(std::string("weight/T/") + k), start.at(std::string("weight/Q/") + k)));
+  TrainOptions o;
+  o.settings.steps = 1, o.settings.batch = 8, o.settings.rate = 0.1;
+  const TrainSummary t = Train(p, o);
+  ASSERT_EQ(t.status, TrainStatus::kDone) << t.message;
+  const auto far = [&](const char* slow, const char* fast, double tau) {
+    const at::Tensor begun = start.at(fast), now = t.state.learned.at(fast);
+    EXPECT_GT((now - begun).abs().max().item<double>(), 1e-3);
+    return (t.state.learned.at(slow) - (begun + tau * (now - begun))).abs().max().item<double>();
+  };
+  EXPECT_LT(far("weight/T/0", "weight/Q/0", 0.25), 1e-15);
+  EXPECT_LT(far("weight/S/0", "weight/R/0", 0.005), 1e-15);
+}
+
+// The nearest of the remembered instances gives its solution; on a new draw that is near the optimum.
+TEST(Losses, NearestRemembersSolutions) {
+  const Problem p = MakeProblem("context x : real[2] ~ uniform(-1, 1)\ncontext one : real ~ uniform(3, 3)\n"
+                                "variable y : real[2] in box(-0.5, 0.5)\nminimize sumsq(y - one / 3 * x)\n"
+                                "model nearest(count = 400)\n");
+  const TrainSummary t = Train(p, {});
+  EXPECT_EQ(t.status, TrainStatus::kNothingLearned);
+  const Values& learned = t.state.best_learned;
+  ASSERT_EQ(learned.at(compiler::nearest::kSolutions).size(0), 400);
+  const at::Tensor contexts =
+      learned.at(compiler::nearest::kContexts) / learned.at(compiler::nearest::kScale).clamp_min(1e-9);
+  Values values = learned;
+  values["x"] = contexts.narrow(1, 0, 2).contiguous(), values["one"] = at::full({400}, 3.0, at::kDouble);
+  const at::Tensor same = RunModel(p, values, 400).answer.at("y");
+  EXPECT_LT((same - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 1e-6);
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{8});
+  for (const auto& [name, v] : Sample(p, 100, Split::kTest, g)) values[name] = v;
+  const at::Tensor near = RunModel(p, values, 100).answer.at("y");
+  EXPECT_LT((near - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 0.3);
+  EXPECT_GT((near - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 1e-3);
 }
 
 // An update that the model does not follow is inert, and so is what stands in it.

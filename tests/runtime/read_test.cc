@@ -65,6 +65,15 @@ class FromFiles : public testing::Test {
 
 constexpr char kHead[] = "context x : real[3] ~ normal(0, 1)\nvariable y : real[2]\n";
 
+TEST_F(FromFiles, AConstIsReadLikeData) {
+  const at::Tensor a = Random({2, 3});
+  Write("a.npz", {{"a", a}});
+  FromFile r = OpenText(std::string(kHead) + "const a : real[2, 3] from \"a.npz\"\nminimize sumsq(y - a * x)\n"
+                        "solve y = a * x\n");
+  ASSERT_EQ(r.errors, std::vector<std::string>{});
+  EXPECT_TRUE(at::equal(r.problem->shared.at("a"), a));
+}
+
 // As PyTorch's state_dict has them: the layers by their numbers, weights before biases.
 TEST_F(FromFiles, ANetworkIsThatOfTheFile) {
   const at::Tensor w0 = Random({4, 3}), b0 = Random({4}), w2 = Random({2, 4}), b2 = Random({2});

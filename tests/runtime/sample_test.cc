@@ -71,6 +71,24 @@ TEST(Sample, SetsAndSimplices) {
   const at::Tensor cube = Draws("context x : real[2] ~ uniform(ballinf(3))");
   EXPECT_LE(cube.abs().max().item<double>(), 3);
   EXPECT_NEAR(cube.var({0}).mean().item<double>(), 3, 0.1);
+  const at::Tensor ball1 = Draws("context x : real[3] ~ uniform(ball1(2))"), norm = ball1.abs().sum({1});
+  EXPECT_LE(norm.max().item<double>(), 2);
+  EXPECT_NEAR(norm.mean().item<double>(), 2 * 0.75, 0.02);
+  EXPECT_LT(ball1.mean({0}).abs().max().item<double>(), 0.03);
+  const at::Tensor turn = Draws("context x : real[2, 3, 2] ~ uniform(stiefel)");
+  const at::Tensor gram = turn.transpose(2, 3).matmul(turn);
+  EXPECT_LT((gram - at::eye(2, at::kDouble)).abs().max().item<double>(), 1e-10);
+  EXPECT_LT(turn.mean({0}).abs().max().item<double>(), 0.04);
+  EXPECT_NEAR(turn.mul(turn).mean().item<double>(), 1.0 / 3, 0.01);
+  const at::Tensor bits = Draws("context x : real[2] ~ uniform(binary)");
+  const at::Tensor unit = Draws("context x : real[4] ~ uniform(one_of)");
+  EXPECT_TRUE(((bits == 0) | (bits == 1)).all().item<bool>());
+  EXPECT_NEAR(bits.mean().item<double>(), 0.5, 0.02);
+  EXPECT_EQ(unit.sum().item<double>(), kDraws);
+  EXPECT_LT((unit.mean({0}) - 0.25).abs().max().item<double>(), 0.03);
+  const at::Tensor order = Draws("context x : real[3, 3] ~ uniform(permutation)");
+  EXPECT_TRUE((order.sum({1}) == 1).all().item<bool>() && (order.sum({2}) == 1).all().item<bool>());
+  EXPECT_LT((order.mean({0}) - 1.0 / 3).abs().max().item<double>(), 0.03);
   const at::Tensor permutation = Draws("context x : int[5] ~ permutation");
   EXPECT_EQ(permutation.sum({1}).eq(10).sum().item<std::int64_t>(), kDraws);
 }
