@@ -326,14 +326,13 @@ class Run {
 
 }  // namespace
 
-bool Scope::IsElsewhere(lang::Span at) const {
+bool Scope::IsElsewhere(lang::Span at) {
   if (caller_) return false;
   for (const auto& [other, term] : worlds.back().replaced) {
     const auto it = problem.names.find(other);
     const auto* o = it == problem.names.end() ? nullptr : std::get_if<lang::ValueDecl>(&it->second->node);
     if (!o || (o->kind != lang::ValueKind::kContext && o->kind != lang::ValueKind::kHidden)) continue;
-    if (!results)
-      const_cast<Scope*>(this)->Unsupported(at, fmt::format("a variable under a replaced `{}`", other));
+    if (!results) Unsupported(at, fmt::format("a variable under a replaced `{}`", other));
     if (o->kind == lang::ValueKind::kContext) return true;  // no model sees what is hidden
   }
   const auto reads = [](const std::optional<Function>& f, const std::string& network) {

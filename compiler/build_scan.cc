@@ -134,6 +134,8 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
   Shape one = own;
   one.insert(one.begin(), 1);
   if (steps == 0) return Reshaped(start, one);
+  Dynamics* const outer = dynamics;
+  dynamics = nullptr;  // not the scans inside a step
   // A step may bring what the start lacks: loops around the scan, and real numbers. Then it is evaluated once more.
   std::vector<int> axes = start.axes;
   bool whole = Type(start) == Elem::kInt;
@@ -173,7 +175,44 @@ Term Scope::Scan(const lang::BinderCall& call, const lang::Expr& e) {
   const Value first = Widen(Real(start), axes, own).value;
   const Value v = Closing(b, "step", held, t, steps).Close(first, Widen(Real(next), axes, own).value);
   const Term states = AllStates(v, axes, own);
-  return whole ? Unary(Op::kToInt, states) : states;
+  dynamics = outer;
+  if (whole) return Unary(Op::kToInt, states);
+  return dynamics ? Opened(call, states, steps, lo) : states;
+}
+
+// The states, or what stands for them, where the moved variable drives them; says how they take a step.
+Term Scope::Opened(const lang::BinderCall& call, const Term& states, std::int64_t steps, double lo) {
+  std::vector<bool> needed(Z(states.value.index) + 1);
+  needed.back() = true;
+  for (std::size_t i = needed.size(); i-- > 0;)
+    if (needed[i]) for (Value a : b.node({static_cast<std::int32_t>(i)}).args) needed[Z(a.index)] = true;
+  const auto moved = Z(dynamics->moved.index);
+  if (moved >= needed.size() || !needed[moved]) return states;
+  ++dynamics->found;
+  if (dynamics->given) return *dynamics->given;
+  dynamics->states = states, dynamics->steps = steps;
+  const auto seen = frames;
+  const auto around = worlds;
+  const std::string name = dynamics->name;
+  dynamics->step = [this, &call, seen, around, lo, name](const Term& z, const Term& t, const Term& u) {
+    auto frames_now = std::move(frames);
+    auto worlds_now = std::move(worlds);
+    frames = seen, worlds = around;
+    worlds.back().memo.clear();
+    worlds.back().replaced[name] = u;
+    frames.push_back({});
+    for (const lang::Binder& binder : call.binders) {
+      if (binder.kind == lang::Binder::Kind::kInit) frames.back().locals[binder.name.text] = z;
+      if (binder.kind == lang::Binder::Kind::kIn)
+        frames.back().locals[binder.name.text] = lo == 0 ? t : Add(t, Number(lo, Elem::kInt));
+      if (binder.kind == lang::Binder::Kind::kDraw) Unsupported(binder.name.span, "a draw in the steps of `ilqr`");
+    }
+    Term next = Eval(*call.body);
+    if (call.condition) next = Select(Eval(*call.condition), next, z, call.condition->span);
+    frames = std::move(frames_now), worlds = std::move(worlds_now);
+    return next;
+  };
+  return states;
 }
 
 // The states of a scan `v` made by Closing, before its first step and after each: [H + 1, own..].

@@ -124,6 +124,8 @@ void StepCorrect(Refine&);
 void BeginAnderson(Refine&);          // refine_anderson.cc
 void StepAnderson(Refine&);
 void StepNewton(Refine&);             // refine_newton.cc
+void BeginIlqr(Refine&);              // refine_ilqr.cc
+void StepIlqr(Refine&);
 void BeginLbfgs(Refine&);
 void StepLbfgs(Refine&);
 

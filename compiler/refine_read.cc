@@ -29,6 +29,7 @@ const std::vector<Known> kRefinements = {
     {"adam", {"steps", "rate", "betas", "clip", "tol"}, BeginAdam, StepAdam},
     {"proximal_gradient", {"steps", "rate", "accelerate", "tol"}, BeginProximal, StepProximal, true},
     {"cem", {"steps", "samples", "elites", "sigma", "temperature", "tol"}, BeginCem, StepCem, true},
+    {"ilqr", {"steps", "halvings", "tol"}, BeginIlqr, StepIlqr, true},
     {"anderson", {"steps", "memory", "relaxation", "rate", "tol"}, BeginAnderson, StepAnderson, true},
     {"complete", {}, BeginNothing, StepComplete},
     {"correct", {"steps", "rate", "momentum"}, BeginCorrect, StepCorrect},

@@ -150,7 +150,7 @@ class Scope {
   // Sets variables and states to what the model gives where contexts or networks are replaced, after all its steps or
   // after `step`, for the innermost world (build_elsewhere.cc). Of losses and reports.
   void RunElsewhere(lang::Span at, const Term* step);
-  bool IsElsewhere(lang::Span at) const;  // whether something that the model reads is replaced
+  bool IsElsewhere(lang::Span at);  // whether something that the model reads is replaced
   const Plan* plan = nullptr;  // once it is made
   bool results = false;    // a run's results may be used: in losses, and inside `expect`
   bool in_report = false;  // `expect` and other reports may be used
@@ -202,6 +202,17 @@ class Scope {
   // The same, with `start` and what stands after each step: one more own axis, the first. A step knows its number.
   Term History(const Term& start, std::int64_t steps, const std::function<Term(const Term&, const Term&)>& step);
 
+  // While `ilqr` evaluates its objective: the scan whose states `moved` drives, taken apart (refine_ilqr.cc).
+  struct Dynamics {
+    std::string name;           // of the variable that is moved
+    Value moved;                // its value
+    std::optional<Term> given;  // what stands for the states; else they are what they are
+    Term states;                // [H + 1, ..]
+    std::int64_t steps = 0, found = 0;
+    std::function<Term(const Term& z, const Term& t, const Term& moved)> step;
+  };
+  Dynamics* dynamics = nullptr;
+
   // ---- loops and names
   struct Loop {
     int id;
@@ -250,6 +261,7 @@ class Scope {
   Term CategoricalLogpdf(const Term& x, const Term& logs, lang::Span at);
   Term Eigenvalues(const Term& eigen);  // build_spectral.cc
   Term Eigenvectors(const Term& eigen);
+  Term Opened(const lang::BinderCall& call, const Term& states, std::int64_t steps, double lo);  // build_scan.cc
   Term AllStates(Value scan, const std::vector<int>& axes, const Shape& own);  // build_scan.cc
   void DrawForSteps(const lang::Binder& binder, std::int64_t steps, const Term& t);
 

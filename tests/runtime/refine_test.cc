@@ -404,5 +404,62 @@ TEST(Refine, UpdatesReadTheStep) {
   EXPECT_LT(run(6), 1e-12);
 }
 
+// Linear dynamics and a quadratic cost: one step is the Riccati recursion, and ends at the optimum.
+TEST(Ilqr, OneStepSolvesALinearQuadraticProblem) {
+  const auto text = [](int m, const std::string& cost) {
+    const std::string k = std::to_string(m);
+    return "dim H = 6\ndata A : real[3, 3] ~ normal(0, 0.6)\ndata B : real[3, " + k + "] ~ normal(0, 1)\n" +
+           "context x : real[3] ~ normal(0, 1)\nvariable y : real[H, " + k + "]\n" +
+           "let z = scan(z = x, t in H: A * z + B * y[t] + 0.1 * t)\n" + cost + "\nmodel y = 0 * [t in H, i in " + k +
+           ": x[0] + t] then ilqr(steps = 1)\nsolve zeros then qp\n";
+  };
+  for (const int m : {1, 2}) {
+    for (const char* cost : {"minimize sum(t in H: sumsq(z[t + 1]) + 0.2 * sumsq(y[t]))",
+                             "minimize sum(t in H: sumsq(z[t]) + 0.5 * z[t, 0] * y[t, 0] + sumsq(y[t])) + "
+                             "4 * sumsq(last(z) - 1)"}) {
+      const Drawn r = Draw(text(m, cost));
+      const at::Tensor best = SolveReference(r.problem, r.values, kBatch).variables.at("y");
+      EXPECT_LT(Far(Answer(r), best), 1e-6) << m << cost;
+      EXPECT_GT(best.abs().max().item<double>(), 0.1);
+    }
+  }
+}
+
+// A pendulum that is pushed up: costs never rise, and the steps end where the gradient does; derivatives pass them.
+TEST(Ilqr, EndsAtAStationaryPoint) {
+  const auto text = [](const std::string& steps, const std::string& loss) {
+    return "dim H = 15\ncontext th, om : real ~ uniform(-1, 1)\nvariable y : real[H]\nparameter w : real = 0.1\n"
+           "let z = scan(z = [th, om], t in H: [z[0] + 0.1 * z[1], z[1] + 0.1 * (5 * sin(z[0]) + 3 * y[t])])\n"
+           "minimize sum(t in H: 1 - cos(z[t + 1, 0]) + 0.1 * z[t + 1, 1]^2 + w * y[t]^2)\n"
+           "model y = 0.3 * [t in H: th * w] then ilqr(steps = " + steps + ")\n" + loss;
+  };
+  at::Tensor before;
+  for (const char* steps : {"0", "1", "3", "30"}) {
+    const Drawn r = Draw(text(steps, "loss objective\n"));
+    Values at = r.values;
+    at["y"] = Answer(r);
+    const at::Tensor cost = EvaluateOne(r.problem, *r.problem.program.objective, at, kBatch);
+    if (before.defined()) EXPECT_LE((cost - before).max().item<double>(), 1e-12) << steps;
+    before = cost;
+    if (std::string(steps) != "30") continue;
+    const at::Tensor y = at.at("y").detach().clone().requires_grad_(true);
+    at["y"] = y;
+    const at::Tensor total = EvaluateOne(r.problem, *r.problem.program.objective, at, kBatch).sum();
+    EXPECT_LT(torch::autograd::grad({total}, {y})[0].abs().max().item<double>(), 1e-5);
+  }
+}
+
+TEST(Ilqr, SaysWhatItNeeds) {
+  lang::Diagnostics diagnostics;
+  const lang::Program source = lang::LoadText(
+      "test.amo", "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[3]\nminimize sumsq(y - x)\n"
+                  "model zeros then ilqr(steps = 2)\n", diagnostics);
+  const lang::Problem chosen = lang::Choose(source, {}, diagnostics);
+  compiler::Build(source, chosen, {}, diagnostics);
+  std::string all;
+  for (const lang::Diagnostic& d : diagnostics.all()) all += d.message;
+  EXPECT_NE(all.find("`ilqr` over 3 times, and 0 such `scan`s"), std::string::npos) << all;
+}
+
 }  // namespace
 }  // namespace amo::runtime
