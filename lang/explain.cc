@@ -124,9 +124,13 @@ class Explainer {
     }
     for (const auto& [name, decl] : problem_.names) {
       if (const auto* network = std::get_if<NetworkDecl>(&decl->node)) {
-        const bool is_read = network->source != nullptr;
+        const auto* call = network->body == nullptr ? nullptr : std::get_if<Call>(&network->body->node);
+        const auto* builder = call == nullptr ? nullptr : std::get_if<Name>(&call->callee->node);
+        const bool is_slow = builder != nullptr && builder->name.text == "slow";
         lines.push_back({"network", name, Source(network->result.span),
-                         is_read ? "read, frozen unless a loss names it" : "learned"});
+                         network->source != nullptr ? "read, frozen unless a loss names it"
+                         : is_slow                  ? "follows: " + Source(network->body->span)
+                                                    : "learned"});
       }
     }
     Table("names", lines);

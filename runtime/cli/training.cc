@@ -144,7 +144,10 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
       std::error_code ignored;
       std::filesystem::remove(choice.CheckpointPath(), ignored);
       if (t.status == TrainStatus::kNothingLearned) {
-        said = fmt::format("{}: nothing in the program is learned; it holds the program as it stands\n", choice.out);
+        const auto& remembered = model.problem.program.nearest;
+        said = fmt::format("{}: nothing in the program is learned; it holds {}\n", choice.out,
+                           remembered ? fmt::format("{} solved instances", *remembered)
+                                      : std::string("the program as it stands"));
         break;
       }
       said =
