@@ -139,7 +139,8 @@ Term Scope::Call(const lang::Call& call, const lang::Expr& e) {
     for (const lang::Argument& a : call.args) {
       if (a.keyword->text == "step") {
         if (!results) Refuse(lang::Code::kBindingTime, e.span, "`step =` is known to losses and reports only");
-        step = Eval(*a.value);
+        const auto known = TryConstant(*a.value);
+        step = known ? Number(*known, Elem::kInt) : Eval(*a.value);
         continue;
       }
       const auto target = problem.names.find(a.keyword->text);

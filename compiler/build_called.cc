@@ -60,9 +60,11 @@ namespace {
 
 constexpr int kNewtonSteps = 30, kHalvings = 12;
 constexpr std::int64_t kMostRows = 200;
-// Of the identity, beside the Hessian of a step over rows: linear programs have none, and each such step is one of the
-// proximal point method (Rockafellar 1976), whose error falls by this factor over the Hessian's least eigenvalue.
-constexpr double kProximity = 1e-6;
+// Of the identity, beside the Hessian of a step over rows, in units of the mean curvature and of the slope over the
+// length of the rows' sides: linear programs have no curvature, and each such step is one of the proximal point method
+// (Rockafellar 1976), whose error falls by this factor over the Hessian's least eigenvalue.
+constexpr double kProximity = 1e-7;
+constexpr int kProximalSteps = 3;  // before those that have derivatives
 
 // What Newton steps have to know of a called problem.
 struct Steps {
@@ -170,13 +172,16 @@ class Newton {
 
   // The minimum over the rows of the quadratic model at `w`: with H = L L', the nearest point in z = L' (x - w).
   Term SteppedOnRows(const Term& w, double share = kProximity) {
+    const Term slope = Gradient(w);
     Term h = Hessian(w);
-    const Term diagonal = s_.ReduceAll(Op::kReduceSum, s_.Mul(s_.Unary(Op::kAbs, h), s_.Identity(n_)));
-    const Term proximity =
-        s_.Mul(s_.Number(share), s_.Add(s_.Number(1), s_.Div(diagonal, s_.Number(static_cast<double>(n_)))));
-    h = s_.Add(h, s_.Mul(proximity, s_.Identity(n_)));
+    const auto largest = [&](const Term& x) { return s_.ReduceAll(Op::kReduceMax, s_.Unary(Op::kAbs, x)); };
+    const Term curve = s_.Div(s_.ReduceAll(Op::kReduceSum, s_.Mul(s_.Unary(Op::kAbs, h), s_.Identity(n_))),
+                              s_.Number(static_cast<double>(n_)));
+    const Term length = s_.Add(largest(rows_.bound), s_.Number(1e-3));
+    const Term unit = s_.Add(s_.Add(curve, s_.Div(largest(slope), length)), s_.Number(1e-100));
+    h = s_.Add(h, s_.Mul(s_.Unary(Op::kStop, s_.Mul(s_.Number(share), unit)), s_.Identity(n_)));
     const Term l = s_.Cholesky(h);
-    const Term target = s_.Unary(Op::kNeg, s_.LinearSolution(l, Gradient(w)));
+    const Term target = s_.Unary(Op::kNeg, s_.LinearSolution(l, slope));
     const Term rows = s_.Transposed(s_.LinearSolution(l, s_.Transposed(rows_.matrix, {})), {});
     const Term room = s_.Sub(rows_.bound, s_.Contract(rows_.matrix, w, {0, 1}, {1}, {0}));
     const Term z = NearestOnRows(s_, {rows, room}, target);
@@ -232,7 +237,8 @@ Term Scope::Solution(const lang::Problem& called, const std::string& variable, l
   Term w = steps.rows ? newton.StartOnRows() : newton.Start();
   w = Widen(w, axes, Own(w));
   if (steps.quadratic && !steps.rows) return newton.Cut(newton.Stepped(w)).at(variable);
-  if (steps.quadratic) w = newton.SteppedOnRows(w);
+  if (steps.quadratic)
+    w = Repeated(w, kProximalSteps, [&](const Term& x) { return newton.SteppedOnRows(x); });
   else
     w = Repeated(w, kNewtonSteps,
                  [&](const Term& x) { return steps.rows ? newton.DescendedOnRows(x) : newton.Descended(x); });

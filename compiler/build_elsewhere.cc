@@ -71,10 +71,7 @@ class Run {
     } else {
       latent_ = true;
     }
-    const auto& stages = p_.model.refinements;
-    const bool follows =
-        std::any_of(stages.begin(), stages.end(), [](const Refinement& r) { return r.name == "iterate"; });
-    if (follows || stages.empty()) BeginStates();
+    if (p_.model.refinements.empty()) BeginStates();
   }
 
   void Set(const std::string& name, const Term& t, const Shape& shape) {
@@ -84,6 +81,8 @@ class Run {
 
   // Of the file's own `update`, before its first step.
   void BeginStates() {
+    for (const std::string& name : states_) now_.erase(name);
+    states_.clear();
     s_.worlds.push_back(Replacing(s_, Visible()));
     const bool before = s_.at_start;
     s_.at_start = true;
@@ -102,15 +101,18 @@ class Run {
 
   // The variables, brought into their sets and onto the constraints that are kept.
   void Keep() {
-    if (!p_.projected.empty()) return KeepRows();
+    if (!p_.projected.empty()) return KeepRows(now_);
     for (const Named& v : p_.variables)
       now_[v.name] = s_.Widen(ProjectedVariable(parts_, s_, v.name, now_.at(v.name)), axes_, v.type.shape);
   }
 
-  void KeepRows() {
+  void KeepRows(Env& env) {
+    for (const lang::Constraint* c : parts_.problem.constraints)
+      if (!IsKept(p_, c->name.text))
+        s_.Unsupported(at_, fmt::format("the model at another context beside the constraint `{}`", c->name.text));
     std::vector<Shape> shapes;
     std::vector<Term> flat;
-    for (const Named& v : p_.variables) shapes.push_back(v.type.shape), flat.push_back(s_.Flat(now_.at(v.name)));
+    for (const Named& v : p_.variables) shapes.push_back(v.type.shape), flat.push_back(s_.Flat(env.at(v.name)));
     const Term w = s_.Concat(std::move(flat), 0, at_);
     const auto cut = [&](const Term& x) {
       Env named;
@@ -119,7 +121,10 @@ class Run {
       return named;
     };
     const LinearRows rows = LinearRowsOf(s_, s_.Widen(s_.Of(s_.b.Filled(0, {s_.Own(w)[0]})), axes_, s_.Own(w)), cut);
-    for (const auto& [name, t] : cut(NearestOnRows(s_, rows, w))) now_[name] = t;
+    constexpr std::int64_t kMostRows = 200;
+    if (s_.Own(rows.bound)[0] > kMostRows)
+      s_.Unsupported(at_, fmt::format("the model at another context under {} rows", s_.Own(rows.bound)[0]));
+    for (const auto& [name, t] : cut(NearestOnRows(s_, rows, w))) env[name] = t;
   }
 
   // What an expression sees: the variables, and the states.
@@ -136,8 +141,10 @@ class Run {
     s_.frames.pop_back();
     for (std::size_t k = 0; k < y.size(); ++k) {
       const Named& v = p_.variables[k];
-      seen[v.name] = s_.Widen(s_.Real(ProjectedVariable(parts_, s_, v.name, y[k])), axes_, v.type.shape);
+      const Term point = p_.projected.empty() ? ProjectedVariable(parts_, s_, v.name, y[k]) : y[k];
+      seen[v.name] = s_.Widen(s_.Real(point), axes_, v.type.shape);
     }
+    if (!p_.projected.empty()) KeepRows(seen);
     return seen;
   }
 
@@ -145,6 +152,11 @@ class Run {
   void Stage(const Refinement& r, const lang::Expr& written, std::size_t place, std::int64_t n, Env& rows) {
     if (!r.step || r.passage == Passage::kPerturbed)
       s_.Unsupported(at_, fmt::format("the model at another context, after `{}`,", r.name));
+    for (const Draw& d : p_.draws)
+      if (d.random && r.step->FindInput(d.input) >= 0)
+        s_.Unsupported(at_, fmt::format("the model at another context, after `{}` whose steps draw,", r.name));
+    if (r.passage == Passage::kImplicit && s_.log_probabilities)  // of a loss
+      s_.Unsupported(at_, "derivatives of the model at another context through `implicit`");
     if (r.name == "iterate" && !p_.projected.empty())
       s_.Unsupported(at_, "the model at another context, after `iterate` and under the projection onto all rows,");
     static const std::set<std::string> kUnderLoops = {"gradient", "momentum", "adam", "iterate", "newton"};
@@ -156,6 +168,15 @@ class Run {
     if (apart) Stop(now_);
     std::vector<std::string> carried = moved_;
     if (r.name == "iterate") {
+      BeginStates();
+      for (const std::string& name : states_) {  // what stands before this stage: its start
+        Shape own = s_.Own(now_.at(name));
+        const std::int64_t before = s_.Own(rows.at(p_.variables[0].name))[0];
+        std::vector<std::int64_t> map{-1};
+        for (std::size_t d = 0; d < own.size(); ++d) map.push_back(static_cast<std::int64_t>(d));
+        own.insert(own.begin(), before);
+        rows[name] = s_.Spread(now_.at(name), map, own);
+      }
       carried.insert(carried.end(), states_.begin(), states_.end());
     } else {
       for (const auto& [name, t] : Placed(r, written, prefix, true, {})) now_[name] = t, carried.push_back(name);
@@ -241,7 +262,7 @@ class Run {
       Env next = Placed(r, written, prefix, false, {{"step", step}});
       if (p_.projected.empty() || latent_) return next;
       for (const auto& [name, t] : next) now_[name] = t;
-      KeepRows();
+      KeepRows(now_);
       for (auto& [name, t] : next) t = now_.at(name);
       return next;
     }
@@ -371,7 +392,14 @@ void Scope::RunElsewhere(lang::Span at, const Term* step) {
   }
   const bool was_results = results;
   results = false;  // names of variables are values here, not results
+  Frame closed;  // the model sees no binder of the place that asks
+  closed.opaque = true;
+  frames.push_back(std::move(closed));
+  std::vector<int> around;
+  around.swap(open_);
   const std::map<std::string, Term> rows = Run(parts, *this, at).After(first + count - 1);
+  around.swap(open_);
+  frames.pop_back();
   results = was_results;
   World& world = worlds.back();
   for (const auto& [name, all] : rows) {

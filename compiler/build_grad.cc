@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // grad(E, x): the derivative of E by the value that x names, as an expression like any other; Jacobians; a step that descends.
+#include <algorithm>
+#include <iterator>
+
 #include <fmt/format.h>
 
 #include "compiler/extract.h"
@@ -14,7 +17,9 @@ Term Scope::Grad(const lang::Call& call, const lang::Expr& e) {
   const std::string& x = name->name.text;
   const Term at = Real(EvalNamed(x, name->name.span));
   const Shape own = Own(at);
-  Term leaf = Widen(at, open_, own);
+  std::vector<int> around;  // a replaced value may bring loops that are not open here
+  std::set_union(open_.begin(), open_.end(), at.axes.begin(), at.axes.end(), std::back_inserter(around));
+  Term leaf = Widen(at, around, own);
   const Value point = leaf.value;
   leaf.value = b.Placeholder(b.type(point));
   // x is a local, a function's parameter say, or a value of the problem.
@@ -75,6 +80,7 @@ Term Scope::Descended(const Term& x, const Term& d, std::int64_t halvings,
   axes.push_back(halving);
   const Term step = Mul(share(Counter(halving)), Widen(d, axes, own));
   Term values = Widen(f(Sub(Widen(x, axes, own), step)), axes, {});
+  values = Select(Binary(Op::kEq, values, values, {}, "=="), values, Number(1e300), {});  // NaN is no number to take
   CloseLoops(1);
   values.axes = x.axes;  // the loop's axis is its own now
   const Term best{b.Arg(Op::kArgMin, values.value), x.axes, false, -1, 0};

@@ -22,6 +22,8 @@ Term ConvolutionNet(Net& net, const std::vector<Term>& args, const Shape& result
   return net.Mlp(s.Flat(h), net.Sizes("hidden", {}), activation, Count(result));
 }
 
+constexpr std::int64_t kBlocksOf34[] = {3, 4, 6, 3};  // by stage; of 18 layers two in each
+
 // He, Zhang, Ren, Sun 2016, with `layers` as they count them, 18 or 34: a first convolution, (layers - 2) / 2 blocks of
 // two in up to four stages, each of which begins with half the picture and twice the channels, and a linear layer of
 // the mean over the picture. There is no normalization, whose running means no function has: the second convolution of
@@ -39,7 +41,8 @@ Term ImageResidualNet(Net& net, const Term& image, const Shape& result) {
   if (large) h = s.MaxPooled(h, 2, 2, net.at);
   const std::int64_t blocks = (layers - 2) / 2, stages = std::min<std::int64_t>(4, blocks);
   for (std::int64_t stage = 0, channels = width; stage < stages; ++stage, channels *= 2) {
-    const std::int64_t here = blocks / stages + (stage < blocks % stages ? 1 : 0);
+    const std::int64_t here =
+        layers == 34 ? kBlocksOf34[stage] : blocks / stages + (stage < blocks % stages ? 1 : 0);
     for (std::int64_t k = 0; k < here; ++k) {
       const bool halves = stage > 0 && k == 0;
       const std::int64_t stride = halves ? 2 : 1;

@@ -19,8 +19,10 @@ LinearRows LinearRowsOf(Scope& s, const Term& zeros,
 }
 
 Term NearestOnRows(Scope& s, const LinearRows& rows, const Term& w) {
-  const auto& polyhedron = std::get<lang::SetDecl>(s.problem.sets.at("polyhedron")->node);
-  return s.ProjectOnto({&polyhedron, {rows.matrix, rows.bound}}, w);
+  const lang::Decl& decl = *s.problem.sets.at("polyhedron");
+  if (!s.problem.program->sources[decl.span.source].path.starts_with("<stdlib>/"))
+    s.Unsupported(decl.span, "a projection onto rows beside a set `polyhedron` of the file's own");
+  return s.ProjectOnto({&std::get<lang::SetDecl>(decl.node), {rows.matrix, rows.bound}}, w);
 }
 
 }  // namespace amo::compiler

@@ -189,6 +189,8 @@ Term Scope::Opened(const lang::BinderCall& call, const Term& states, std::int64_
   const auto moved = Z(dynamics->moved.index);
   if (moved >= needed.size() || !needed[moved]) return states;
   ++dynamics->found;
+  if (!dynamics->given && !states.axes.empty())
+    Unsupported(call.body->span, "`ilqr` over a `scan` under a binder");
   if (dynamics->given) return *dynamics->given;
   dynamics->states = states, dynamics->steps = steps;
   const auto seen = frames;

@@ -73,6 +73,16 @@ void BuildSlow(Parts& parts) {
       if (!has_weights(out.follows))
         s.Refuse(lang::Code::kMissingPart, network->name.span,
                  fmt::format("`{}` follows `{}`, whose weights nothing uses", name, out.follows));
+      const auto arrays = [&](const std::string& of) {
+        std::vector<Shape> shapes;
+        for (const Weight& w : parts.program.weights)
+          if (w.input.starts_with("weight/" + of + "/")) shapes.push_back(w.type.shape);
+        return shapes;
+      };
+      if (arrays(name) != arrays(out.follows))
+        s.Refuse(lang::Code::kShapeMismatch, network->name.span,
+                 fmt::format("`{}` follows `{}`, whose weights have other shapes", name, out.follows),
+                 "both take arguments of the same types and give the same");
       for (const lang::Argument& a : slow->args) {
         if (a.keyword && a.keyword->text == "tau") out.tau = s.Constant(*a.value, "the setting `tau`");
       }

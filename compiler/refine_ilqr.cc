@@ -4,6 +4,7 @@
 // the best of halved steps along it, rolled out through the dynamics as they are. Where none of them lowers the cost,
 // the next step damps the curvature of the controls more, as Levenberg and Marquardt do. Costs couple no two times but
 // through the states; the curvature of the dynamics is left out.
+#include <algorithm>
 #include <cmath>
 #include <tuple>
 
@@ -17,14 +18,16 @@ namespace {
 
 constexpr double kHalvings = 8;
 constexpr double kLeastCurvature = 1e-8;  // of the controls, against the largest
-// Of the damping, in units of the largest second derivative of the cost: where it begins, and ends.
-constexpr double kFirstDamping = 1e-3, kLastDamping = 1e-5, kDampingFactor = 10;
+// Of the damping, in units of the largest second derivative of the cost: where it begins, and ends. A solver takes
+// controls that stay as settled where nothing was damped, or all (runtime/reference.cc).
+constexpr double kFirstDamping = 1e-3, kLastDamping = 1e-5, kMostDamping = 1e6, kDampingFactor = 10;
 
 class Ilqr {
  public:
   explicit Ilqr(Refine& r) : r_(r), s_(r.s), b_(r.s.b), shape_(r.moved()[0].type.shape) {
-    if (r.moved().size() != 1 || shape_.empty() || shape_[0] < 1)
-      s_.Refuse(lang::Code::kShapeMismatch, r.span(), "`ilqr` moves one array of controls, a row for each time");
+    const bool variable = AsVariable(s_.problem, r.moved()[0].name) != nullptr;
+    if (r.moved().size() != 1 || !variable || shape_.empty() || shape_[0] < 1)
+      s_.Refuse(lang::Code::kShapeMismatch, r.span(), "`ilqr` moves one variable, the controls, a row for each time");
     steps_ = shape_[0], m_ = Count(shape_) / steps_;
     u_ = s_.Reshaped(r.now(0), {steps_, m_});
     cost_ = Cost(u_, r.now(0).value, dynamics_);
@@ -33,6 +36,7 @@ class Ilqr {
                 fmt::format("`ilqr` over {} times, and {} such `scan`s of states that the controls drive", steps_,
                             dynamics_.found),
                 "the objective reads the states of one `scan(z = START, t in H: STEP)` whose step reads `u[t]`");
+    ReadsRowByRow();
     state_ = Shape(b_.shape(dynamics_.states.value).begin() + 1, b_.shape(dynamics_.states.value).end());
     n_ = Count(state_);
     z_ = s_.Reshaped(dynamics_.states, {steps_ + 1, n_});
@@ -53,6 +57,33 @@ class Ilqr {
     const Term f = r_.Objective({s_.Reshaped(u, shape_)});
     s_.dynamics = nullptr;
     return f;
+  }
+
+  // A step sees its own row of the controls alone: they are linearized and rolled out row by row.
+  void ReadsRowByRow() {
+    const Value u = b_.Placeholder({Elem::kReal, shape_}), t = b_.Placeholder({Elem::kInt, {}});
+    const Term z{b_.Placeholder({Elem::kReal, Shape(b_.shape(dynamics_.states.value).begin() + 1,
+                                                    b_.shape(dynamics_.states.value).end())}), {}, false, -1, 0};
+    const Term next = dynamics_.step(z, Raw(t), Raw(u));
+    std::vector<bool> needed(static_cast<std::size_t>(next.value.index) + 1), whole(needed.size());
+    needed.back() = true;
+    if (static_cast<std::size_t>(u.index) >= needed.size()) return;
+    for (std::size_t i = needed.size(); i-- > 0;)
+      if (needed[i])
+        for (Value a : b_.node({static_cast<std::int32_t>(i)}).args) needed[static_cast<std::size_t>(a.index)] = true;
+    whole[static_cast<std::size_t>(u.index)] = true;
+    for (std::size_t i = static_cast<std::size_t>(u.index) + 1; i < whole.size(); ++i) {
+      const Node& n = b_.node({static_cast<std::int32_t>(i)});
+      const bool reads = needed[i] && std::any_of(n.args.begin(), n.args.end(), [&](Value a) {
+        return whole[static_cast<std::size_t>(a.index)];
+      });
+      if (!reads || (n.op == Op::kGather && n.attr[0] == 0 && n.args[1] == t)) continue;
+      if (n.op == Op::kBroadcast && Count(n.type.shape) == Count(shape_) && n.type.shape == shape_) whole[i] = true;
+      else
+        s_.Refuse(lang::Code::kUnsupported, r_.span(),
+                  fmt::format("`ilqr` where a step reads more of `{}` than its own row", r_.moved()[0].name),
+                  "a step of the `scan` reads `u[t]` with its own index t, from 0 on");
+    }
   }
 
   Term Leaf(const Term& t) { return {b_.Placeholder(b_.type(t.value)), t.axes, false, -1, 0}; }
@@ -189,31 +220,41 @@ class Ilqr {
       s_.Refuse(lang::Code::kDomain, r_.span(), fmt::format("{} halvings", halvings), "from 0 to 60");
     const auto count = static_cast<std::int64_t>(halvings) + 1;
     const int halving = s_.OpenRange(count);
-    const Term share = s_.Binary(Op::kPow, s_.Number(0.5), s_.Real(s_.Counter(halving)), r_.span(), "^");
+    const auto share = [&](const Term& k) { return s_.Binary(Op::kPow, s_.Number(0.5), s_.Real(k), r_.span(), "^"); };
+    Term costs = s_.Widen(r_.Objective({RolledOut(share(s_.Counter(halving)), {halving})}), {halving}, {});
+    costs = s_.Select(s_.Binary(Op::kEq, costs, costs, r_.span(), "=="), costs, s_.Number(1e300), r_.span());
+    s_.CloseLoops(1);
+    costs.axes.clear();
+    // The chosen one once more: derivatives go through it alone.
+    const Term best = Raw(b_.Arg(Op::kArgMin, costs.value));
+    const Term falls = s_.Binary(Op::kLt, s_.GatherOne(costs, 0, best), cost_, r_.span(), "<");
+    const Term taken = RolledOut(s_.Select(falls, share(best), s_.Number(0), r_.span()), {});
+    const Term now = r_.State("damping"), less = s_.Div(now, s_.Number(kDampingFactor));
+    const Term more = s_.Binary(
+        Op::kMin, s_.Number(kMostDamping),
+        s_.Binary(Op::kMax, s_.Mul(now, s_.Number(kDampingFactor)), s_.Number(kFirstDamping), r_.span(), "max"),
+        r_.span(), "min");
+    const Term none = s_.Binary(Op::kLt, less, s_.Number(kLastDamping), r_.span(), "<");
+    r_.Next("damping", s_.Select(falls, s_.Select(none, s_.Number(0), less, r_.span()), more, r_.span()));
+    r_.Move({s_.Select(falls, taken, r_.now(0), r_.span())});
+  }
+
+  // The controls, in their set, that follow the feedback with a share of its open part, under `loops`.
+  Term RolledOut(const Term& share, const std::vector<int>& loops) {
     const Term first = Raw(b_.Reshape(b_.Slice(z_.value, {0, 0}, {1, n_}), {n_}));
-    const Term start = s_.Widen(s_.Concat({first, Raw(b_.Filled(0, {m_}))}, 0, r_.span()), {halving}, {n_ + m_});
+    const Term start = s_.Widen(s_.Concat({first, Raw(b_.Filled(0, {m_}))}, 0, r_.span()), loops, {n_ + m_});
     const Term rows = s_.History(start, steps_, [&](const Term& x, const Term& t) {
       const std::vector<Term> now = s_.Cut(x, {{n_}, {m_}});
       const auto at = [&](const Term& all) { return s_.GatherOne(all, 0, t); };
       const Term away = s_.Contract(at(gain_), s_.Sub(now[0], at(z_)), {0, 1}, {1}, {0});
       const Term u = s_.Add(s_.Add(at(u_), s_.Mul(share, at(open_))), away);
-      return s_.Widen(s_.Concat({Next(now[0], t, u), u}, 0, r_.span()), {halving}, {n_ + m_});
+      return s_.Widen(s_.Concat({Next(now[0], t, u), u}, 0, r_.span()), loops, {n_ + m_});
     });
-    const Term u{b_.Slice(rows.value, {0, 1, n_}, {count, steps_, m_}), {halving}, false, -1, 0};
-    Term tried = r_.Project(0, s_.Reshaped(u, shape_));
-    Term costs = s_.Widen(r_.Objective({tried}), {halving}, {});
-    costs = s_.Select(s_.Binary(Op::kEq, costs, costs, r_.span(), "=="), costs, s_.Number(1e300), r_.span());
-    tried = s_.Widen(tried, {halving}, shape_);
-    s_.CloseLoops(1);
-    costs.axes.clear(), tried.axes.clear();
-    const Term best = Raw(b_.Arg(Op::kArgMin, costs.value));
-    const Term falls = s_.Binary(Op::kLt, s_.GatherOne(costs, 0, best), cost_, r_.span(), "<");
-    const Term now = r_.State("damping"), less = s_.Div(now, s_.Number(kDampingFactor));
-    const Term more = s_.Binary(Op::kMax, s_.Mul(now, s_.Number(kDampingFactor)), s_.Number(kFirstDamping), r_.span(),
-                                "max");
-    const Term none = s_.Binary(Op::kLt, less, s_.Number(kLastDamping), r_.span(), "<");
-    r_.Next("damping", s_.Select(falls, s_.Select(none, s_.Number(0), less, r_.span()), more, r_.span()));
-    r_.Move({s_.Select(falls, s_.GatherOne(tried, 0, best), r_.now(0), r_.span())});
+    std::vector<std::int64_t> starts(loops.size(), 0);
+    Shape part(b_.shape(rows.value).begin(), b_.shape(rows.value).begin() + static_cast<std::ptrdiff_t>(loops.size()));
+    starts.insert(starts.end(), {1, n_}), part.insert(part.end(), {steps_, m_});
+    const Term u{b_.Slice(rows.value, starts, part), loops, false, -1, 0};
+    return s_.Widen(r_.Project(0, s_.Reshaped(u, shape_)), loops, shape_);
   }
 
   Refine& r_;

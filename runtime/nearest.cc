@@ -11,7 +11,7 @@
 namespace amo::runtime {
 namespace {
 
-constexpr double kNever = 1e30;  // half a squared distance that no other has
+constexpr double kNever = 1e30;  // further than any other
 
 // [batch, entries]: all values of an instance in one row.
 at::Tensor Rows(const Problem& p, const std::vector<compiler::Named>& names, const Values& values, std::int64_t batch) {
@@ -30,16 +30,26 @@ void RememberSolutions(const Problem& p, const Values& values, std::int64_t batc
   const c10::NoGradGuard no_grad;
   const ReferenceSummary solved = SolveReference(p, values, batch, options);
   const at::Tensor contexts = Rows(p, p.program.contexts, values, batch);
-  const at::Tensor deviation = contexts.std(0, false);
-  const at::Tensor scale = at::where(deviation > 0, 1 / deviation, at::zeros_like(deviation));
-  const at::Tensor scaled = contexts * scale;
-  at::Tensor norms = 0.5 * scaled.mul(scaled).sum(1);
-  for (std::int64_t i = 0; i < batch; ++i)
-    if (solved.status[static_cast<std::size_t>(i)] != SolveStatus::kSolved) norms[i].fill_(kNever);
+  const at::Tensor mean = contexts.mean(0), deviation = contexts.std(0, false);
+  const double rounding = p.dtype == at::kDouble ? 1e-12 : 1e-5;
+  const at::Tensor differs = deviation > rounding * (contexts.abs().amax(0) + 1e-300);
+  const at::Tensor scale = at::where(differs, 1 / deviation, at::zeros_like(deviation));
+  // Half the squared distance from x, less what is the same for all instances, is norms - scaled * (x * scale): about
+  // the mean, so that squares do not cancel.
+  const at::Tensor scaled = (contexts - mean) * scale;
+  at::Tensor norms = (scaled * (0.5 * scaled + mean * scale)).sum(1);
+  const at::Tensor answers = Rows(p, p.program.variables, solved.variables, batch);
+  const at::Tensor finite = answers.isfinite().all(1).contiguous();
+  for (std::int64_t i = 0; i < batch; ++i) {
+    const SolveStatus status = solved.status[static_cast<std::size_t>(i)];
+    const bool none = status == SolveStatus::kInfeasible || status == SolveStatus::kUnbounded ||
+                      status == SolveStatus::kNotFinite || !finite.const_data_ptr<bool>()[i];
+    if (none) norms[i].fill_(kNever);
+  }
   learned[compiler::nearest::kContexts] = scaled.contiguous();
   learned[compiler::nearest::kNorms] = norms;
   learned[compiler::nearest::kScale] = scale;
-  learned[compiler::nearest::kSolutions] = Rows(p, p.program.variables, solved.variables, batch).contiguous();
+  learned[compiler::nearest::kSolutions] = at::where(answers.isfinite(), answers, at::zeros_like(answers)).contiguous();
 }
 
 }  // namespace amo::runtime

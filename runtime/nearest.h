@@ -10,8 +10,8 @@
 namespace amo::runtime {
 
 // Solves the instances of `values` [batch, ...] and sets what compiler::nearest names in `learned`. Contexts are
-// compared in units of their deviation over these instances; an entry that is the same in all counts for nothing. What
-// the solver does not solve is never the nearest.
+// compared in units of their deviation over these instances; an entry that is the same in all counts for nothing. An
+// instance without a finite point, or whose objective has no end, is never the nearest.
 void RememberSolutions(const Problem& problem, const Values& values, std::int64_t batch,
                        const ReferenceOptions& options, Values& learned);
 

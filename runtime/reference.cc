@@ -8,7 +8,9 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
@@ -91,6 +93,13 @@ SolveSummary RunFormula(const Instances& instances, const at::Tensor& start, con
     ProjectVariables(p, instances.values(), batch, now);
     const at::Tensor y = instances.Join(now).contiguous();
     summary.residual = (y - summary.y).abs().amax(1);
+    for (const compiler::Named& s : r.states) {  // ilqr: a step that is rejected is tried again, damped more
+      constexpr double kMostDamping = 1e6;       // as compiler/refine_ilqr.cc has it
+      if (!s.name.ends_with("/damping")) continue;
+      const at::Tensor damping = now.at(s.name);
+      summary.residual = at::where((damping > 0) & (damping < kMostDamping) & (summary.residual == 0),
+                                   at::full_like(summary.residual, INFINITY), summary.residual);
+    }
     summary.y = y;
     const at::Tensor open = summary.residual.gt(o.tolerance).contiguous();
     const bool* is_open = open.const_data_ptr<bool>();

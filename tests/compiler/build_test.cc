@@ -369,7 +369,7 @@ TEST(Build, NothingIsPassedOver) {
   std::string all;
   for (const lang::Diagnostic& d : built.diagnostics.Sorted())
     all += std::string(CodeName(d.code)) + ": " + d.message + "\n";
-  for (const char* part : {"`ilqr` moves one array of controls", "`steps` that is learned", "`by magic` cannot"}) {
+  for (const char* part : {"`ilqr` moves one variable, the controls", "`steps` that is learned", "`by magic` cannot"}) {
     EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
   }
   EXPECT_TRUE(built.diagnostics.has_errors());

@@ -142,6 +142,22 @@ TEST(Called, QuadraticOnesOverRows) {
   }
 }
 
+// Whatever the units: the same problem a hundred million times smaller.
+TEST(Called, SmallNumbersOverRows) {
+  for (const char* size : {"1e-8", "1e8"}) {
+    const Built called = BuildText(
+        std::string("problem inner\ncontext c : real\nvariable w : real[2] in box(-10, 10)\nminimize ") + size +
+        " * ((w[0] - c)^2 + 0.001 * (w[1] - c + w[0])^2)\nproblem outer\ncontext s : real\nvariable y : real\n"
+        "minimize dot(inner(c = s).w, [1, 2]) + 0 * y\n");
+    ASSERT_EQ(called.errors, "");
+    const Function& f = *called.program.objective;
+    std::vector<Tensor> inputs = Inputs(f, 3);
+    double s = 0;
+    for (std::size_t k = 0; k < f.inputs.size(); ++k) if (f.inputs[k].name == "s") s = inputs[k].data[0];
+    EXPECT_NEAR(Interpret(f, inputs)[0].data[0], s, 1e-8) << size;
+  }
+}
+
 // max c'w over the simplex's largest share, a linear program; and w log w, whose minimum over it is softmax.
 TEST(Called, LinearAndSmoothOnesOverRows) {
   const std::string outer = "problem outer\ncontext A : real[3]\nvariable y : real\n";

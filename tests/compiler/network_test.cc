@@ -445,6 +445,9 @@ TEST(Network, MistakesAreSaidAtTheirPlace) {
       {"network net(h : real[3], A : real[3, 4]) -> real[3] = gnn\nvariable y : real[3]\ndata A : real[3, 4] ~ "
        "normal(0, 1)\nminimize sum(net(y, A))\nmodel zeros\nloss net: objective\n",
        "`gnn` of 3 nodes over a graph of shape `[3, 4]`"},
+      {"network Q(s : real[3]) -> real = mlp(hidden = [8])\nnetwork T(s : real[2]) -> real = slow(Q)\n"
+       "variable y : real[3]\nminimize Q(y) + T(y[0..2])\nmodel zeros\nloss Q: objective\n",
+       "`T` follows `Q`, whose weights have other shapes"},
       {"network net(h : real[1, 8, 8]) -> real[3] = resnet(layers = 5)\nvariable y : real[1, 8, 8]\n"
        "minimize sum(net(y))\nmodel zeros\nloss net: objective\n",
        "a `resnet` of 5 layers over an image"},

@@ -203,6 +203,23 @@ TEST(Losses, TheSameContextIsTheSameRun) {
   EXPECT_LT((plain.gradient - elsewhere.gradient).abs().max().item<double>(), 1e-12);
 }
 
+// `grad` inside of what is run elsewhere, under the binders of the place that asks and of its steps, whose names it does
+// not see; states that begin where `iterate` does, again at a second one.
+TEST(Losses, ElsewhereSeesItsOwnNamesAndLoops) {
+  const std::string head = "context x : real[2] ~ normal(0, 1)\nparameter w : real = 0.1\nvariable y : real[2]\n"
+                           "minimize sumsq(y - x)\nupdate y = y - w * grad(objective, y) - 0.1 * h\n"
+                           "update h : real[2] = 0.5 * h + y from y - x\n"
+                           "model y = 2 * x then gradient(steps = 2, rate = 0.1) then iterate(steps = 2) then "
+                           "gradient(steps = 1, rate = 0.1) then iterate(steps = 2)\n";
+  const Got plain = GradientOf(head + "loss sum(y) + sum(t in 8: objective(step = t))\n", 16);
+  for (const char* loss : {"sum(y(x = 1 * x)) + sum(t in 8: objective(step = t, x = 1 * x))",
+                           "mean(w in 3: sum(y(x = x + 0 * w)) + sum(t in 8: objective(step = t, x = x + 0 * w)))"}) {
+    const Got other = GradientOf(head + "loss " + loss + " + 0 * sum(y)\n", 16);
+    EXPECT_NEAR(plain.value.item<double>(), other.value.item<double>(), 1e-10) << loss;
+    EXPECT_NEAR(plain.gradient.item<double>(), other.gradient.item<double>(), 1e-9) << loss;
+  }
+}
+
 // Over latents, and under the projection onto all rows.
 TEST(Losses, LatentsAndRowsAtOtherContexts) {
   for (const char* text :
@@ -212,7 +229,10 @@ TEST(Losses, LatentsAndRowsAtOtherContexts) {
         "subject to\n  total: sum(y) == 0.3\n  pair: y[0] + 2 * y[1] <= 0.2\nmodel linear\n",
         "context x : real[3] ~ normal(0, 1)\nvariable y : real[3] in box(-1, 1)\nminimize sumsq(y - x)\n"
         "subject to\n  total: sum(y) == 0.3\n  pair: y[0] + 2 * y[1] <= 0.2\n"
-        "model linear then gradient(steps = 2, rate = 0.2)\n"}) {
+        "model linear then gradient(steps = 2, rate = 0.2)\n",
+        "context x : real[2] ~ normal(0, 1)\nparameter w : real = 0.7\nvariable y : real[2]\nminimize sumsq(y - x)\n"
+        "subject to\n  total: sum(y) == 0.3\n"
+        "model y = w * [z, z^2] over z : real from 0.1 * x[0] then gradient(steps = 4, rate = 0.1)\n"}) {
     const Got plain = GradientOf(text + std::string("loss sumsq(y - 0.1)\n"), 16);
     const Got elsewhere = GradientOf(text + std::string("loss sumsq(y(x = 1 * x) - 0.1) + 0 * sum(y)\n"), 16);
     EXPECT_NEAR(plain.value.item<double>(), elsewhere.value.item<double>(), 1e-9) << text;
@@ -293,17 +313,30 @@ TEST(Losses, NearestRemembersSolutions) {
   EXPECT_EQ(t.status, TrainStatus::kNothingLearned);
   const Values& learned = t.state.best_learned;
   ASSERT_EQ(learned.at(compiler::nearest::kSolutions).size(0), 400);
-  const at::Tensor contexts =
-      learned.at(compiler::nearest::kContexts) / learned.at(compiler::nearest::kScale).clamp_min(1e-9);
+  // The solution of an instance inside the box is its context: there the nearest one is itself.
   Values values = learned;
-  values["x"] = contexts.narrow(1, 0, 2).contiguous(), values["one"] = at::full({400}, 3.0, at::kDouble);
+  const at::Tensor inside = learned.at(compiler::nearest::kSolutions);
+  values["x"] = inside, values["one"] = at::full({400}, 3.0, at::kDouble);
   const at::Tensor same = RunModel(p, values, 400).answer.at("y");
-  EXPECT_LT((same - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 1e-6);
+  const at::Tensor far = (same - inside).abs().amax({1}) * (inside.abs().amax({1}) < 0.499);
+  EXPECT_LT(far.max().item<double>(), 1e-6);
   at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{8});
   for (const auto& [name, v] : Sample(p, 100, Split::kTest, g)) values[name] = v;
   const at::Tensor near = RunModel(p, values, 100).answer.at("y");
   EXPECT_LT((near - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 0.3);
   EXPECT_GT((near - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 1e-3);
+}
+
+// What a solver did not finish is remembered, too: all of it, where no instance is called solved.
+TEST(Losses, NearestTakesUnfinishedSolutions) {
+  const Problem p = MakeProblem("context x : real ~ uniform(100, 101)\nvariable y : real\nminimize (y - x)^2\n"
+                                "solve y = x + 1 then adam(steps = 3, rate = 1e-4)\nmodel nearest(count = 50)\n");
+  Values values = Train(p, {}).state.best_learned;
+  at::Generator g = at::make_generator<at::CPUGeneratorImpl>(std::uint64_t{8});
+  for (const auto& [name, v] : Sample(p, 100, Split::kTest, g)) values[name] = v;
+  const at::Tensor y = RunModel(p, values, 100).answer.at("y");
+  EXPECT_LT((y - values.at("x") - 1).abs().max().item<double>(), 0.2);
+  EXPECT_LT((y - values.at("x") - 1).abs().mean().item<double>(), 0.03);
 }
 
 // An update that the model does not follow is inert, and so is what stands in it.

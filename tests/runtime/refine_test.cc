@@ -450,15 +450,26 @@ TEST(Ilqr, EndsAtAStationaryPoint) {
 }
 
 TEST(Ilqr, SaysWhatItNeeds) {
-  lang::Diagnostics diagnostics;
-  const lang::Program source = lang::LoadText(
-      "test.amo", "amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[3]\nminimize sumsq(y - x)\n"
-                  "model zeros then ilqr(steps = 2)\n", diagnostics);
-  const lang::Problem chosen = lang::Choose(source, {}, diagnostics);
-  compiler::Build(source, chosen, {}, diagnostics);
-  std::string all;
-  for (const lang::Diagnostic& d : diagnostics.all()) all += d.message;
-  EXPECT_NE(all.find("`ilqr` over 3 times, and 0 such `scan`s"), std::string::npos) << all;
+  const struct {
+    const char *cost, *model, *expected;
+  } kCases[] = {
+      {"sumsq(y - x)", "zeros then", "`ilqr` over 3 times, and 0 such `scan`s"},
+      {"mean(k in 3: last(scan(z = x[k], t in 3: z + y[t]))^2)", "zeros then", "over a `scan` under a binder"},
+      {"sumsq(scan(z = x[0], t in 3: z + y[2 - t]))", "zeros then", "reads more of `y` than its own row"},
+      {"sumsq(scan(z = x[0], t in 3: z + sum(y) + y[t]))", "zeros then", "reads more of `y` than its own row"},
+      {"sumsq(scan(z = x[0], t in 3: z + y[t]))", "y = tanh(v) over v : real[3] then", "moves one variable"},
+  };
+  for (const auto& c : kCases) {
+    lang::Diagnostics diagnostics;
+    const lang::Program source = lang::LoadText(
+        "test.amo", std::string("amo 1\nproblem p\ncontext x : real[3] ~ normal(0, 1)\nvariable y : real[3]\nminimize ") +
+                        c.cost + "\nmodel " + c.model + " ilqr(steps = 2)\n", diagnostics);
+    const lang::Problem chosen = lang::Choose(source, {}, diagnostics);
+    compiler::Build(source, chosen, {}, diagnostics);
+    std::string all;
+    for (const lang::Diagnostic& d : diagnostics.all()) all += d.message;
+    EXPECT_NE(all.find(c.expected), std::string::npos) << c.cost << all;
+  }
 }
 
 }  // namespace
