@@ -101,10 +101,10 @@ TEST(Curvature, ClaimsHoldOnRandomFunctions) {
           const double chord = (a[o].data[e] + c[o].data[e]) / 2, value = b[o].data[e];
           if (!std::isfinite(chord) || !std::isfinite(value)) continue;
           const double slack = 1e-9 * (1 + std::abs(a[o].data[e]) + std::abs(c[o].data[e]));
-          if (claim.convex) EXPECT_LE(value, chord + slack) << Print(f);
-          if (claim.concave) EXPECT_GE(value, chord - slack) << Print(f);
-          if (claim.nonnegative) EXPECT_GE(value, -slack) << Print(f);
-          if (claim.nonpositive) EXPECT_LE(value, slack) << Print(f);
+          if (claim.convex) { EXPECT_LE(value, chord + slack) << Print(f); }
+          if (claim.concave) { EXPECT_GE(value, chord - slack) << Print(f); }
+          if (claim.nonnegative) { EXPECT_GE(value, -slack) << Print(f); }
+          if (claim.nonpositive) { EXPECT_LE(value, slack) << Print(f); }
         }
       }
       if (HasFailure()) return;
