@@ -96,6 +96,7 @@ struct Refinement {
   std::int64_t through = 0;                // steps of kTruncated; steps of the linear solver of kImplicit, 0: its own
   std::string inner = {};                  // of kImplicit: "cg", "anderson", "dense"
   double inner_tolerance = 0;
+  std::string again = {};                  // a state that is not 0 where a step that moves nothing is no end
   double sigma = 0.1;                      // of kPerturbed: the deviation of the starts
   std::int64_t samples = 16;               // and how many there are
 };

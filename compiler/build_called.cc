@@ -4,6 +4,7 @@
 // over the rows of its linear constraints and sets where it has some, and differentiated at the answer by the implicit
 // function theorem.
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -177,8 +178,7 @@ class Newton {
     const auto largest = [&](const Term& x) { return s_.ReduceAll(Op::kReduceMax, s_.Unary(Op::kAbs, x)); };
     const Term curve = s_.Div(s_.ReduceAll(Op::kReduceSum, s_.Mul(s_.Unary(Op::kAbs, h), s_.Identity(n_))),
                               s_.Number(static_cast<double>(n_)));
-    const Term length = s_.Add(largest(rows_.bound), s_.Number(1e-3));
-    const Term unit = s_.Add(s_.Add(curve, s_.Div(largest(slope), length)), s_.Number(1e-100));
+    const Term unit = s_.Add(s_.Add(curve, s_.Div(largest(slope), Length())), s_.Number(1e-100));
     h = s_.Add(h, s_.Mul(s_.Unary(Op::kStop, s_.Mul(s_.Number(share), unit)), s_.Identity(n_)));
     const Term l = s_.Cholesky(h);
     const Term target = s_.Unary(Op::kNeg, s_.LinearSolution(l, slope));
@@ -186,6 +186,21 @@ class Newton {
     const Term room = s_.Sub(rows_.bound, s_.Contract(rows_.matrix, w, {0, 1}, {1}, {0}));
     const Term z = NearestOnRows(s_, {rows, room}, target);
     return s_.Add(w, s_.LinearSolution(s_.Transposed(l, {}), z));
+  }
+
+  // `w`, or NaN where it fails rows, since no point keeps them, or where a step of such a `share` still moves it on
+  // from `before`, since the objective has no end: by about the rows' length over the share.
+  Term OrNone(const Term& w, const Term& before, double share) {
+    constexpr double kTolerance = 1e-6, kMoves = 1e-3;
+    const auto largest = [&](const Term& x) { return s_.ReduceAll(Op::kReduceMax, x); };
+    const Term fails = largest(s_.Sub(s_.Contract(rows_.matrix, w, {0, 1}, {1}, {0}), rows_.bound));
+    const Term room = s_.Mul(s_.Number(kTolerance), s_.Add(s_.Number(1), largest(s_.Unary(Op::kAbs, rows_.bound))));
+    const Term moves = largest(s_.Unary(Op::kAbs, s_.Sub(w, before)));
+    const Term size = s_.Add(largest(s_.Unary(Op::kAbs, w)), Length());
+    const Term bound = s_.Mul(s_.Number(kMoves), share < 1 ? size : Length());
+    const Term good = s_.Binary(Op::kAnd, s_.Binary(Op::kLe, fails, room, {}, "<="),
+                                s_.Binary(Op::kLe, moves, bound, {}, "<="), {}, "and");
+    return s_.Select(good, w, s_.Number(std::numeric_limits<double>::quiet_NaN()), {});
   }
 
   Term DescendedOnRows(const Term& w) {
@@ -200,6 +215,9 @@ class Newton {
   }
 
  private:
+  // Of the rows' sides: the scale of the points that are between them.
+  Term Length() { return s_.Add(s_.ReduceAll(Op::kReduceMax, s_.Unary(Op::kAbs, rows_.bound)), s_.Number(1e-3)); }
+
   Value Total(const Term& f) { return s_.ReduceAll(Op::kReduceSum, Term{f.value, {}, false, -1, 0}).value; }
 
   Scope& s_;
@@ -245,8 +263,13 @@ Term Scope::Solution(const lang::Problem& called, const std::string& variable, l
   w = Unary(Op::kStop, w);
   // Derivatives are those of two more steps: each doubles the order to which the answer follows its contexts, and
   // divides what the steps over rows lack. Those of a linear program stay where they are, however short they are.
-  for (int k = 0; k < 2; ++k)
-    w = steps.rows ? newton.SteppedOnRows(w, steps.affine ? 1 : kProximity) : newton.Stepped(w);
+  const double share = steps.affine ? 1 : kProximity;
+  Term before;
+  for (int k = 0; k < 2; ++k) {
+    before = w;
+    w = steps.rows ? newton.SteppedOnRows(w, share) : newton.Stepped(w);
+  }
+  if (steps.rows) w = newton.OrNone(w, before, share);
   return newton.Cut(w).at(variable);
 }
 

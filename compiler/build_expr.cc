@@ -329,6 +329,9 @@ Term Scope::Global(const std::string& name, const lang::Decl& decl, lang::Span a
     }
     return Of(b.Input(name, Role::kInstance, {ElemOf(*u->type), Dims(*u->type)}));
   }
+  if (std::holds_alternative<lang::DimDecl>(decl.node))
+    Refuse(lang::Code::kBindingTime, at, fmt::format("the dim `{}` is not known when the file is compiled", name),
+           "a const that is drawn or read is no number for dims: write the number, and `--set` to change it");
   Refuse(lang::Code::kTypeMismatch, at, fmt::format("`{}` is no value", name));
 }
 

@@ -184,7 +184,8 @@ std::vector<Term> Predictions(Parts& parts, Scope& s, const lang::Stages* writte
   const lang::Span at = builder ? builder->span : parts.problem.decl ? parts.problem.decl->span : lang::Span{};
   if ((word && word->name.text == "zeros") || (!written && !is_model))
     return CutIntoVariables(s, s.Of(s.b.Filled(0, {total})), variables);
-  if (!is_model) s.Unsupported(at, "a network as the start of `solve`");
+  if (!is_model)
+    s.Unsupported(at, fmt::format("`{}` as the start of `solve`", word ? word->name.text : std::string("a network")));
   std::vector<Term> contexts;
   for (const Named& c : parts.program.contexts) contexts.push_back(s.EvalNamed(c.name, at));
   if (contexts.empty()) s.Unsupported(at, "a network without contexts");

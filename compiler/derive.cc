@@ -97,13 +97,17 @@ Value SuffixSum(Builder& b, Value g) {
 
 }  // namespace
 
-std::vector<Value> Inline(Builder& b, const Function& f, const std::vector<Value>& inputs) {
+std::vector<Value> Inline(Builder& b, const Function& f, const std::vector<Value>& inputs,
+                          const std::map<std::int32_t, Value>& given) {
   AMO_CHECK(inputs.size() == f.inputs.size());
   std::vector<Value> values;
   for (const Node& n : f.nodes) {
+    const auto there = given.find(static_cast<std::int32_t>(values.size()));
     std::vector<Value> args;
     for (Value a : n.args) args.push_back(values[Z(a.index)]);
-    values.push_back(n.op == Op::kInput ? inputs[Z(n.attr[0])] : b.Copy(n, std::move(args)));
+    values.push_back(there != given.end()  ? there->second
+                     : n.op == Op::kInput ? inputs[Z(n.attr[0])]
+                                          : b.Copy(n, std::move(args)));
   }
   return values;
 }

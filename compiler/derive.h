@@ -2,6 +2,8 @@
 #ifndef AMO_COMPILER_DERIVE_H_
 #define AMO_COMPILER_DERIVE_H_
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,9 +13,10 @@
 // one of the one-sided ones (abs and sign at 0: 0; max and min: the side that wins, the second of equals).
 namespace amo::compiler {
 
-// Appends the nodes of `f` to a builder. `inputs` stand for the function's inputs, in order. Returns every node's
-// value.
-std::vector<Value> Inline(Builder& builder, const Function& f, const std::vector<Value>& inputs);
+// Appends the nodes of `f` to a builder. `inputs` stand for the function's inputs, in order; `given` for nodes, by
+// index, that are there already. Returns every node's value.
+std::vector<Value> Inline(Builder& builder, const Function& f, const std::vector<Value>& inputs,
+                          const std::map<std::int32_t, Value>& given = {});
 
 // Reverse mode: the products of the outputs' adjoints with the derivatives by `wrt`, values of the function being
 // built. `values[i]` is node i's value; an adjoint may be {-1} for zero. The results are {-1} where nothing depends on

@@ -129,21 +129,6 @@ Stored StoredBy(Builder& b, const Node& scan, const std::vector<Value>& args, Va
   return out;
 }
 
-// The nodes of a body in another function, where `given` are some of them already.
-std::vector<Value> InlineWith(Builder& b, const Function& f, const std::vector<Value>& inputs,
-                              const std::map<std::int32_t, Value>& given) {
-  std::vector<Value> values;
-  for (const Node& n : f.nodes) {
-    const auto it = given.find(static_cast<std::int32_t>(values.size()));
-    std::vector<Value> args;
-    for (Value a : n.args) args.push_back(values[Z(a.index)]);
-    values.push_back(it != given.end()  ? it->second
-                     : n.op == Op::kInput ? inputs[Z(n.attr[0])]
-                                          : b.Copy(n, std::move(args)));
-  }
-  return values;
-}
-
 // The body of a derivative while it is made: its inputs in the order carries, xs, constants, index.
 struct Made {
   explicit Made(const std::string& name) : b(name) {}
@@ -247,7 +232,7 @@ ReverseBody MakeReverse(Builder& b, const Node& scan, const std::vector<Value>& 
   for (std::size_t k = 0; k < args.size(); ++k) {
     if (k < form.carries || wanted[k]) wrt.push_back(static_cast<int>(k));
   }
-  const std::vector<Value> d = Reverse(r.b, body, InlineWith(r.b, body, inputs, products), adjoints, wrt);
+  const std::vector<Value> d = Reverse(r.b, body, Inline(r.b, body, inputs, products), adjoints, wrt);
   for (std::size_t i = 0; i < wrt.size(); ++i) out.by[Z(wrt[i])] = OrZero(r.b, d[i], type(Z(wrt[i])).shape);
   return out;
 }

@@ -175,6 +175,13 @@ Term Refine::State(const std::string& name) {
 
 void Refine::Next(const std::string& name, const Term& value) { next_states_[StateName(name)] = value; }
 
+void Refine::BeginAgain() {
+  Begin("again", s.Number(0));
+  out_.again = StateName("again");
+}
+
+void Refine::Again(const Term& rejected) { Next("again", s.Real(rejected)); }
+
 void Refine::Move(const std::vector<Term>& next) { next_ = next; }
 
 Term Refine::Noise(std::size_t k, int loop) {

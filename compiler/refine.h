@@ -58,6 +58,8 @@ class Refine {
   Term State(const std::string& name);
   void Next(const std::string& name, const Term& value);
   void Move(const std::vector<Term>& next);          // the moved values one step on
+  void BeginAgain();                                 // the state that Again sets
+  void Again(const Term& rejected);                  // a bool: nothing moves now, and the next step tries another one
   // A draw of a standard normal for each step, with `count` leading entries as loop `loop`.
   Term Noise(std::size_t k, int loop);
   std::string StateName(const std::string& name) const { return prefix_ + "/" + name; }

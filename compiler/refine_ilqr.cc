@@ -18,8 +18,7 @@ namespace {
 
 constexpr double kHalvings = 8;
 constexpr double kLeastCurvature = 1e-8;  // of the controls, against the largest
-// Of the damping, in units of the largest second derivative of the cost: where it begins, and ends. A solver takes
-// controls that stay as settled where nothing was damped, or all (runtime/reference.cc).
+// Of the damping, in units of the largest second derivative of the cost: where it begins, and ends.
 constexpr double kFirstDamping = 1e-3, kLastDamping = 1e-5, kMostDamping = 1e6, kDampingFactor = 10;
 
 class Ilqr {
@@ -236,6 +235,8 @@ class Ilqr {
         r_.span(), "min");
     const Term none = s_.Binary(Op::kLt, less, s_.Number(kLastDamping), r_.span(), "<");
     r_.Next("damping", s_.Select(falls, s_.Select(none, s_.Number(0), less, r_.span()), more, r_.span()));
+    const Term damped = s_.Binary(Op::kLt, now, s_.Number(kMostDamping), r_.span(), "<");
+    r_.Again(s_.Binary(Op::kAnd, s_.Unary(Op::kNot, falls), damped, r_.span(), "and"));
     r_.Move({s_.Select(falls, taken, r_.now(0), r_.span())});
   }
 
@@ -271,7 +272,10 @@ class Ilqr {
 
 }  // namespace
 
-void BeginIlqr(Refine& r) { r.Begin("damping", r.s.Number(0)); }
+void BeginIlqr(Refine& r) {
+  r.Begin("damping", r.s.Number(0));
+  r.BeginAgain();
+}
 
 void StepIlqr(Refine& r) { Ilqr(r).Step(); }
 

@@ -25,10 +25,10 @@ at::Tensor Rows(const Problem& p, const std::vector<compiler::Named>& names, con
 
 }  // namespace
 
-void RememberSolutions(const Problem& p, const Values& values, std::int64_t batch, const ReferenceOptions& options,
-                       Values& learned) {
+std::int64_t Remember(const Problem& p, const Values& values, const Values& variables,
+                      const std::vector<SolveStatus>& statuses, Values& learned) {
   const c10::NoGradGuard no_grad;
-  const ReferenceSummary solved = SolveReference(p, values, batch, options);
+  const auto batch = static_cast<std::int64_t>(statuses.size());
   const at::Tensor contexts = Rows(p, p.program.contexts, values, batch);
   const at::Tensor mean = contexts.mean(0), deviation = contexts.std(0, false);
   const double rounding = p.dtype == at::kDouble ? 1e-12 : 1e-5;
@@ -38,18 +38,21 @@ void RememberSolutions(const Problem& p, const Values& values, std::int64_t batc
   // the mean, so that squares do not cancel.
   const at::Tensor scaled = (contexts - mean) * scale;
   at::Tensor norms = (scaled * (0.5 * scaled + mean * scale)).sum(1);
-  const at::Tensor answers = Rows(p, p.program.variables, solved.variables, batch);
+  const at::Tensor answers = Rows(p, p.program.variables, variables, batch);
   const at::Tensor finite = answers.isfinite().all(1).contiguous();
+  std::int64_t usable = 0;
   for (std::int64_t i = 0; i < batch; ++i) {
-    const SolveStatus status = solved.status[static_cast<std::size_t>(i)];
+    const SolveStatus status = statuses[static_cast<std::size_t>(i)];
     const bool none = status == SolveStatus::kInfeasible || status == SolveStatus::kUnbounded ||
                       status == SolveStatus::kNotFinite || !finite.const_data_ptr<bool>()[i];
     if (none) norms[i].fill_(kNever);
+    else ++usable;
   }
   learned[compiler::nearest::kContexts] = scaled.contiguous();
   learned[compiler::nearest::kNorms] = norms;
   learned[compiler::nearest::kScale] = scale;
   learned[compiler::nearest::kSolutions] = at::where(answers.isfinite(), answers, at::zeros_like(answers)).contiguous();
+  return usable;
 }
 
 }  // namespace amo::runtime

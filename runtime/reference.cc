@@ -93,13 +93,8 @@ SolveSummary RunFormula(const Instances& instances, const at::Tensor& start, con
     ProjectVariables(p, instances.values(), batch, now);
     const at::Tensor y = instances.Join(now).contiguous();
     summary.residual = (y - summary.y).abs().amax(1);
-    for (const compiler::Named& s : r.states) {  // ilqr: a step that is rejected is tried again, damped more
-      constexpr double kMostDamping = 1e6;       // as compiler/refine_ilqr.cc has it
-      if (!s.name.ends_with("/damping")) continue;
-      const at::Tensor damping = now.at(s.name);
-      summary.residual = at::where((damping > 0) & (damping < kMostDamping) & (summary.residual == 0),
-                                   at::full_like(summary.residual, INFINITY), summary.residual);
-    }
+    if (!r.again.empty())
+      summary.residual = at::where(now.at(r.again) != 0, at::full_like(summary.residual, INFINITY), summary.residual);
     summary.y = y;
     const at::Tensor open = summary.residual.gt(o.tolerance).contiguous();
     const bool* is_open = open.const_data_ptr<bool>();

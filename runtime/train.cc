@@ -73,18 +73,21 @@ class Trainer {
     }
   }
 
-  // What `model nearest` remembers. False: asked to stop.
-  bool Remember() {
+  // What `model nearest` remembers. False: it remembers nothing, and `why` says why.
+  bool RememberSolutions(TrainSummary& why) {
     if (!p_.program.nearest || o_.resume) return true;
+    constexpr std::int64_t kPiece = 128;  // between two words of progress
     at::Generator own = at::make_generator<at::CPUGeneratorImpl>(o_.settings.seed + 4);
     const Batch known = Draw(*p_.program.nearest, TrainSplit(), own);
-    Values values = initial_;
-    for (const auto& [name, t] : known.values) values[name] = t;
-    ReferenceOptions options;
-    options.seed = o_.settings.seed;
-    if (o_.labelling) options.progress = [&](std::int64_t done) { o_.labelling(done, known.size); };
-    RememberSolutions(p_, values, known.size, options, s_.learned);
-    return !o_.stop || !o_.stop->load();
+    Values variables;
+    std::vector<SolveStatus> statuses;
+    if (!Solve(known, kPiece, 0, known.size, variables, statuses)) {
+      why = {TrainStatus::kStopped, "stopped while labels were made", {}, {}};
+      return false;
+    }
+    if (Remember(p_, known.values, variables, statuses, s_.learned) > 0) return true;
+    why = {TrainStatus::kInfeasible, fmt::format("none of {} draws has a solution to remember", known.size), {}, {}};
+    return false;
   }
 
   bool nothing_learned() const { return tasks_.empty(); }
@@ -182,19 +185,32 @@ class Trainer {
 
   // Labels are those of the start: a resumed run makes the same ones. False: asked to stop before all were made.
   bool Label(Batch& b, std::int64_t before, std::int64_t all) const {
-    constexpr std::int64_t kChunk = 1024;
+    constexpr std::int64_t kPiece = 1024;
+    Values variables;
+    std::vector<SolveStatus> statuses;
+    if (!Solve(b, kPiece, before, all, variables, statuses)) return false;
+    for (auto& [name, t] : variables) b.values["solved/" + name] = t;
+    return true;
+  }
+
+  // What the reference solver gives at the start of training. Progress is told as of `all` instances, `before` of which
+  // stand already. False: asked to stop before all were solved.
+  bool Solve(const Batch& b, std::int64_t piece, std::int64_t before, std::int64_t all, Values& variables,
+             std::vector<SolveStatus>& statuses) const {
     ReferenceOptions options;
     options.seed = o_.settings.seed;
     std::map<std::string, std::vector<at::Tensor>> parts;
-    for (std::int64_t from = 0; from < b.size; from += kChunk) {
+    for (std::int64_t from = 0; from < b.size; from += piece) {
       if (o_.stop && o_.stop->load()) return false;
-      const std::int64_t count = std::min(kChunk, b.size - from);
+      const std::int64_t count = std::min(piece, b.size - from);
       Values values = initial_;
       for (const auto& [name, t] : b.values) values[name] = t.narrow(0, from, count);
-      for (auto& [name, t] : SolveReference(p_, values, count, options).variables) parts[name].push_back(t);
+      const ReferenceSummary solved = SolveReference(p_, values, count, options);
+      for (const auto& [name, t] : solved.variables) parts[name].push_back(t);
+      statuses.insert(statuses.end(), solved.status.begin(), solved.status.end());
       if (o_.labelling) o_.labelling(before + from + count, all);
     }
-    for (const auto& [name, part] : parts) b.values["solved/" + name] = at::cat(part, 0);
+    for (const auto& [name, part] : parts) variables[name] = at::cat(part, 0);
     return true;
   }
 
@@ -417,7 +433,8 @@ Result<TrainSettings> SettingsOf(const compiler::Program& program, const std::ma
 
 TrainSummary Train(const Problem& problem, const TrainOptions& options) {
   Trainer trainer(problem, options);
-  if (!trainer.Remember()) return {TrainStatus::kStopped, "stopped while labels were made", {}, {}};
+  TrainSummary why;
+  if (!trainer.RememberSolutions(why)) return why;
   if (trainer.nothing_learned()) return trainer.Untrained();
   if (!trainer.Prepare()) return {TrainStatus::kStopped, "stopped while labels were made", {}, {}};
   return trainer.Run();

@@ -146,7 +146,7 @@ int RunWith(const TrainChoice& choice, const RunChoice& run, Model& model, const
       if (t.status == TrainStatus::kNothingLearned) {
         const auto& remembered = model.problem.program.nearest;
         said = fmt::format("{}: nothing in the program is learned; it holds {}\n", choice.out,
-                           remembered ? fmt::format("{} solved instances", *remembered)
+                           remembered ? fmt::format("{} instances with their solutions", *remembered)
                                       : std::string("the program as it stands"));
         break;
       }

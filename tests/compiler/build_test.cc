@@ -429,6 +429,8 @@ TEST(Build, FormsThatAreNotBuiltAreRefused) {
       {x + "variable y : real\nminimize (y - x)^2\nupdate h : real = h + y from 0\nlet q = h * y\nloss q(step = 2)\n"
            "model linear then gradient(steps = 3)\n",
        "`q` reads the state `h`, which this model does not carry"},
+      {"const n : int ~ uniform(integers(2, 3))\ndim m = n\n" + x + "variable y : real[m]\nminimize sumsq(y - x)\n",
+       "the dim `m` is not known when the file is compiled"},
       {x + "variable y : real\nminimize (y - x)^2\nmodel linear then iterate(steps = 2)\n",
        "`iterate` without an `update`"},
       {x + "variable y : real\nminimize (y - x)^2\nsolve zeros then iterate(tol = 1e-6)\n",

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "compiler/build.h"
@@ -155,6 +156,22 @@ TEST(Called, SmallNumbersOverRows) {
     double s = 0;
     for (std::size_t k = 0; k < f.inputs.size(); ++k) if (f.inputs[k].name == "s") s = inputs[k].data[0];
     EXPECT_NEAR(Interpret(f, inputs)[0].data[0], s, 1e-8) << size;
+  }
+}
+
+// No point, or no end: NaN, and not some point.
+TEST(Called, WithoutAnAnswer) {
+  for (const auto& [objective, more, none] :
+       {std::tuple{"sumsq(w - c)", "subject to\n  no: sum(w) <= -1\n", true},
+        std::tuple{"sumsq(w - c)", "subject to\n  some: sum(w) <= 1\n", false},
+        std::tuple{"-sum(w) + 0 * c", "", true}, std::tuple{"sum(w) + 0 * c", "", false}}) {
+    const Built called = BuildText(std::string("problem inner\ncontext c : real\nvariable w : real[2] in nonnegative\n"
+                                               "minimize ") + objective + "\n" + more +
+                                   "problem outer\ncontext s : real\nvariable y : real\nminimize "
+                                   "sum(inner(c = s).w) + 0 * y\n");
+    ASSERT_EQ(called.errors, "");
+    const Function& f = *called.program.objective;
+    EXPECT_EQ(std::isnan(Interpret(f, Inputs(f, 2))[0].data[0]), none) << objective << more;
   }
 }
 

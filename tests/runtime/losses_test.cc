@@ -181,7 +181,8 @@ TEST(Losses, TheSameContextIsTheSameRun) {
   for (const char* method :
        {"gradient(steps = 3, rate = 0.1)", "momentum(steps = 3, rate = 0.1)", "adam(steps = 3, rate = 0.1)",
         "newton(steps = 2, rate = 1)", "lbfgs(steps = 3, rate = 0.5)", "gradient(steps = 3, rate = learned(0.1))",
-        "gradient(steps = 3, rate = 0.1, gradient = truncated(1))", "gradient(steps = 3, rate = 0.1, gradient = straight_through)",
+        "gradient(steps = 3, rate = 0.1, gradient = truncated(1))",
+        "gradient(steps = 3, rate = 0.1, gradient = straight_through)",
         "adam(steps = 2, rate = 0.1, gradient = first_order)",
         "momentum(steps = 2, rate = 0.1) then gradient(steps = 2, rate = 0.3, safeguard = true)"}) {
     const std::string tail = std::string(method) + "\nloss sumsq(y - 0.1)\n";
@@ -203,8 +204,8 @@ TEST(Losses, TheSameContextIsTheSameRun) {
   EXPECT_LT((plain.gradient - elsewhere.gradient).abs().max().item<double>(), 1e-12);
 }
 
-// `grad` inside of what is run elsewhere, under the binders of the place that asks and of its steps, whose names it does
-// not see; states that begin where `iterate` does, again at a second one.
+// `grad` inside of what is run elsewhere, under the binders of the place that asks and of its steps, whose names it
+// does not see; states that begin where `iterate` does, again at a second one.
 TEST(Losses, ElsewhereSeesItsOwnNamesAndLoops) {
   const std::string head = "context x : real[2] ~ normal(0, 1)\nparameter w : real = 0.1\nvariable y : real[2]\n"
                            "minimize sumsq(y - x)\nupdate y = y - w * grad(objective, y) - 0.1 * h\n"
@@ -218,6 +219,20 @@ TEST(Losses, ElsewhereSeesItsOwnNamesAndLoops) {
     EXPECT_NEAR(plain.value.item<double>(), other.value.item<double>(), 1e-10) << loss;
     EXPECT_NEAR(plain.gradient.item<double>(), other.gradient.item<double>(), 1e-9) << loss;
   }
+}
+
+// With another network of the model in its place: what the model gives by that one.
+TEST(Losses, UnderAnotherNetwork) {
+  const std::string head = "context x : real[2] ~ normal(0, 1)\nvariable y : real\nminimize (y - x[0])^2\n"
+                           "network f(x : real[2]) -> real = mlp(hidden = [3])\n"
+                           "network g(x : real[2]) -> real = slow(f)\nparameter a : real = 0.2\n"
+                           "model y = f(x) then gradient(steps = 2, rate = a)\n";
+  const Got own = GradientOf(head + "loss a: (y - 1)^2 + 0 * g(x)\n", 32);  // g begins as f
+  const Got other = GradientOf(head + "loss a: (y(f = g) - 1)^2 + 0 * y\n", 32);
+  EXPECT_NEAR(own.value.item<double>(), other.value.item<double>(), 1e-12);
+  EXPECT_NEAR(own.gradient.item<double>(), other.gradient.item<double>(), 1e-12);
+  const Got both = GradientOf(head + "loss f: (y(f = g) - 1)^2 + 0 * y\n", 32);
+  EXPECT_EQ(both.gradient.abs().max().item<double>(), 0);  // f does not stand behind it
 }
 
 // Over latents, and under the projection onto all rows.
@@ -325,6 +340,14 @@ TEST(Losses, NearestRemembersSolutions) {
   const at::Tensor near = RunModel(p, values, 100).answer.at("y");
   EXPECT_LT((near - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 0.3);
   EXPECT_GT((near - values.at("x").clamp(-0.5, 0.5)).abs().max().item<double>(), 1e-3);
+}
+
+TEST(Losses, NearestNeedsASolution) {
+  const Problem p = MakeProblem("context x : real ~ uniform(1, 2)\nvariable y : real in nonnegative\n"
+                                "minimize (y - x)^2\nsubject to\n  no: y <= -1\nmodel nearest(count = 5)\n");
+  const TrainSummary t = Train(p, {});
+  EXPECT_EQ(t.status, TrainStatus::kInfeasible);
+  EXPECT_EQ(t.message, "none of 5 draws has a solution to remember");
 }
 
 // What a solver did not finish is remembered, too: all of it, where no instance is called solved.
